@@ -1,0 +1,35 @@
+"""The methods by name.
+
+A method is a function of a task and a seed. It may read the reference with its labels and, of the query, counts and batch
+only, and returns one prediction or several that come of the same fit (Student and Teacher) by name. A new peer is one
+such function and its line here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from benchmarks.annotation import ours, peers
+from benchmarks.annotation.prediction import Prediction
+from benchmarks.annotation.tasks import Task
+
+Method = Callable[[Task, int], dict[str, Prediction]]
+
+METHODS: dict[str, Method] = {
+    "SVM": peers.linear_svm,
+    "LR-hvg2000": peers.logistic_on_variable_genes,
+    "LR-pca100": peers.logistic_on_components,
+    "kNN-pca50": peers.neighbours_on_components,
+    "MLP-pca100": peers.mlp_on_components,
+    "scanvi": peers.scanvi,
+    "plkd": ours.default,
+    "plkd-teacher": ours.default,
+    "plkd-no-kd": ours.without_distillation,
+    "plkd-genesets": ours.with_gene_sets,
+    "plkd-genesets-teacher": ours.with_gene_sets,
+    "plkd-paper": ours.paper,
+    "plkd-paper-teacher": ours.paper,
+}
+
+# Same answer whatever the seed, so one seed is enough.
+DETERMINISTIC = {"LR-hvg2000", "kNN-pca50"}

@@ -1,0 +1,90 @@
+"""Peers: plain classifiers on log1p of counts per 10,000, fitted on the reference alone."""
+
+from __future__ import annotations
+
+from time import perf_counter
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import scanpy as sc
+import scipy.sparse as sp
+from sklearn.decomposition import PCA
+from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.neural_network import MLPClassifier
+from sklearn.svm import LinearSVC
+
+from benchmarks.annotation.prediction import Prediction
+from benchmarks.annotation.tasks import Task
+
+
+def log_normalise(adata: ad.AnnData) -> sp.csr_matrix:
+    """Return log1p of counts per 10,000 counts of the shared genes."""
+    library = np.asarray(adata.X.sum(axis=1)).ravel()
+    return (sp.diags(1e4 / np.where(library == 0, 1, library)) @ adata.X).log1p().tocsr()
+
+
+def _as_is(x: sp.csr_matrix, seed: int):
+    return lambda cells: cells
+
+
+def variable_genes(x: sp.csr_matrix, seed: int, n_genes: int = 2000):
+    """Keep the genes most variable in the reference (scanpy's default, "seurat"); all where there are no more."""
+    if x.shape[1] <= n_genes:
+        return lambda cells: cells
+    found = sc.pp.highly_variable_genes(ad.AnnData(x), n_top_genes=n_genes, inplace=False)
+    kept = np.flatnonzero(found["highly_variable"].to_numpy())
+    return lambda cells: cells[:, kept]
+
+
+def principal_components(x: sp.csr_matrix, seed: int, n_components: int = 100):
+    """Project on the reference's principal components."""
+    pca = PCA(min(n_components, min(x.shape) - 1), random_state=seed).fit(x.toarray())
+    return lambda cells: pca.transform(cells.toarray())
+
+
+def _classify(task: Task, seed: int, features, classifier) -> Prediction:
+    start = perf_counter()
+    x = log_normalise(task.reference)
+    represent = features(x, seed)
+    classifier.fit(represent(x), task.labels)
+    fitted = perf_counter()
+    query = represent(log_normalise(task.query))
+    if hasattr(classifier, "predict_proba"):
+        probabilities = pd.DataFrame(classifier.predict_proba(query), task.query.obs_names, classifier.classes_)
+        labels = classifier.classes_[probabilities.to_numpy().argmax(axis=1)]
+    else:
+        probabilities, labels = None, classifier.predict(query)
+    return Prediction(labels, probabilities, fitted - start, perf_counter() - fitted)
+
+
+def linear_svm(task: Task, seed: int) -> dict[str, Prediction]:
+    """Linear support vector machine on all genes; no probabilities."""
+    classifier = LinearSVC(C=0.01, class_weight="balanced", random_state=seed)
+    return {"SVM": _classify(task, seed, _as_is, classifier)}
+
+
+def logistic_on_variable_genes(task: Task, seed: int) -> dict[str, Prediction]:
+    """Logistic regression on 2,000 variable genes."""
+    return {"LR-hvg2000": _classify(task, seed, variable_genes, LogisticRegression(C=0.1, max_iter=1000))}
+
+
+def logistic_on_components(task: Task, seed: int) -> dict[str, Prediction]:
+    """Logistic regression on 100 principal components."""
+    return {"LR-pca100": _classify(task, seed, principal_components, LogisticRegression(max_iter=1000))}
+
+
+def neighbours_on_components(task: Task, seed: int) -> dict[str, Prediction]:
+    """Fifteen nearest neighbours on 50 principal components."""
+
+    def fifty(x: sp.csr_matrix, seed: int):
+        return principal_components(x, seed, 50)
+
+    return {"kNN-pca50": _classify(task, seed, fifty, KNeighborsClassifier(15))}
+
+
+def mlp_on_components(task: Task, seed: int) -> dict[str, Prediction]:
+    """Multi-layer perceptron on 100 principal components."""
+    classifier = MLPClassifier(random_state=seed)
+    return {"MLP-pca100": _classify(task, seed, principal_components, classifier)}

@@ -1,0 +1,125 @@
+"""Run methods on tasks; append one row per task, fold, method and seed to a CSV and leave out what it already has.
+
+    PLKD_DATA=/path/to/data python -m benchmarks.annotation.run --methods SVM LR-hvg2000 plkd --seeds 0 1 2 --out results.csv
+
+The predictions of the single cells go to a folder named like the CSV; ``benchmarks.annotation.table`` needs both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import logging
+from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from benchmarks.annotation.methods import DETERMINISTIC, METHODS
+from benchmarks.annotation.prediction import Cells, Prediction, cells_path
+from benchmarks.annotation.tasks import TASK_FILE, Spec, Task, folds, read_specs
+
+logger = logging.getLogger("benchmarks.annotation")
+
+KEYS = ("task", "fold", "method", "seed")
+COLUMNS = (
+    *KEYS,
+    "accuracy",
+    "macro_f1",
+    "fit_s",
+    "predict_s",
+    "n_ref",
+    "n_query",
+    "weighted_f1",
+    "calibration_error",
+    "versions",
+)
+
+
+def recorded_name(method: str, spec: Spec) -> str:
+    """Name a method as the results do: with the modality it was given, where the file holds several."""
+    return f"{method}@{spec.modality}" if spec.modality else method
+
+
+def versions() -> str:
+    """Return the versions that a result depends on."""
+    found = []
+    for package in ("plkd", "torch", "scvi-tools", "scikit-learn"):
+        try:
+            found.append(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            found.append(f"{package} (no metadata)")
+    return "; ".join(found)
+
+
+def done(out: Path) -> set[tuple[str, ...]]:
+    """Return the keys of the rows that a results file holds."""
+    if not out.exists():
+        return set()
+    with out.open(newline="") as file:
+        return {tuple(row[k] for k in KEYS) for row in csv.DictReader(file)}
+
+
+def append(out: Path, row: dict[str, object]) -> None:
+    """Append one row, below a header if the file is new."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    new = not out.exists()
+    with out.open("a", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        if new:
+            writer.writeheader()
+        writer.writerow(row)
+
+
+def record(out: Path, task: Task, method: str, seed: int, prediction: Prediction) -> None:
+    """Score a prediction and write its cells, then its row."""
+    cells = Cells.of(task.truth, prediction)
+    cells.save(cells_path(out, task.spec.name, task.fold, method, seed))
+    row = {"task": task.spec.name, "fold": task.fold, "method": method, "seed": seed, **cells.scores()}
+    row |= {"fit_s": prediction.fit_s, "predict_s": prediction.predict_s}
+    row |= {"n_ref": task.reference.n_obs, "n_query": task.query.n_obs, "versions": versions()}
+    append(out, row)
+    logger.info(
+        "%(task)s %(fold)s %(method)s seed %(seed)s: accuracy %(accuracy).4f, macro-F1 %(macro_f1).4f, fit %(fit_s).1f s", row
+    )
+
+
+def run(specs: Iterable[Spec], methods: list[str], seeds: list[int], out: Path) -> None:
+    """Run what the results file does not have yet."""
+    finished = done(out)
+    for spec in specs:
+        for task in folds(spec):
+            for seed in seeds:
+                for method in methods:
+                    if method in DETERMINISTIC and seed != seeds[0]:
+                        continue
+                    key = (spec.name, task.fold, recorded_name(method, spec), str(seed))
+                    if key in finished:
+                        continue
+                    for name, prediction in METHODS[method](task, seed).items():
+                        key = (spec.name, task.fold, recorded_name(name, spec), str(seed))
+                        if name in methods and key not in finished:
+                            record(out, task, recorded_name(name, spec), seed, prediction)
+                            finished.add(key)
+
+
+def main() -> None:
+    """Parse the command line and run."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--task-file", type=Path, default=TASK_FILE, help="default: the tasks.toml beside this script")
+    parser.add_argument("--tasks", nargs="+", help="names from the task file; default: all")
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=["SVM", "LR-hvg2000", "plkd"], metavar="METHOD")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--out", type=Path, default=Path("results.csv"))
+    args = parser.parse_args()
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    logger.setLevel(logging.INFO)
+
+    specs = read_specs(args.task_file)
+    unknown = set(args.tasks or ()) - {spec.name for spec in specs}
+    if unknown:
+        parser.error(f"no such task: {', '.join(sorted(unknown))}; {args.task_file} has {', '.join(s.name for s in specs)}")
+    run([s for s in specs if not args.tasks or s.name in args.tasks], args.methods, args.seeds, args.out)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,150 @@
+"""Annotation tasks over a data folder: which cells are the reference, which are the query.
+
+``tasks.toml`` says what the tasks are; the folder is named by the environment variable ``PLKD_DATA``.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import anndata as ad
+import numpy as np
+import scipy.sparse as sp
+
+TASK_FILE = Path(__file__).with_name("tasks.toml")
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One task as the task file states it; see there for what the fields mean."""
+
+    name: str
+    split: str
+    files: tuple[str, ...]
+    labels_key: str = "cell_type"
+    batch_key: str = "batch"
+    gene_sets: str = "human_reactome.gmt"
+    modality: str = ""
+    drop_labels: tuple[str, ...] = ()
+    held_batches: tuple[str, ...] = ()
+    query_fraction: float = 0.3
+    split_seed: int = 0
+    in_average: bool = True
+
+
+@dataclass(frozen=True)
+class Task:
+    """One reference-to-query annotation problem (a fold of a ``Spec``), raw counts in ``X``.
+
+    Attributes
+    ----------
+    reference
+        ``obs`` holds the label and the batch.
+    query
+        The same genes in the same order; ``obs`` holds the batch only, so that no method can read a label.
+    truth
+        Labels of the query cells, for scoring.
+    gene_sets
+        Path of a GMT file for the task's species.
+    """
+
+    spec: Spec
+    fold: str
+    reference: ad.AnnData
+    query: ad.AnnData
+    truth: np.ndarray
+    gene_sets: Path
+
+    @property
+    def labels(self) -> np.ndarray:
+        """Labels of the reference cells."""
+        return self.reference.obs[self.spec.labels_key].to_numpy().astype(str)
+
+
+def data_folder() -> Path:
+    """Return the folder that ``PLKD_DATA`` names."""
+    if "PLKD_DATA" not in os.environ:
+        raise KeyError("PLKD_DATA is not set: export PLKD_DATA=/path/to/the/data/folder (see benchmarks/annotation/README.md).")
+    return Path(os.environ["PLKD_DATA"])
+
+
+def read_specs(path: Path = TASK_FILE) -> list[Spec]:
+    """Read the tasks of a task file."""
+    entries = tomllib.loads(path.read_text())["task"]
+    return [Spec(**{k: tuple(v) if isinstance(v, list) else v for k, v in entry.items()}) for entry in entries]
+
+
+def _read(spec: Spec, name: str) -> ad.AnnData:
+    """Read one file as raw counts, with labels and batches as strings and without the cells to be dropped."""
+    path = data_folder() / name
+    if spec.modality:
+        import mudata as md
+
+        mdata = md.read_h5mu(path)
+        modality = mdata[spec.modality]
+        columns = mdata.obs.loc[modality.obs_names, [spec.labels_key, spec.batch_key]]
+    else:
+        modality = ad.read_h5ad(path)
+        columns = modality.obs[[spec.labels_key, spec.batch_key]]
+    counts = sp.csr_matrix(modality.X, dtype=np.float32)
+    adata = ad.AnnData(counts, obs=columns.astype(str), var=modality.var[[]])
+    return adata[~adata.obs[spec.labels_key].isin(spec.drop_labels)].copy()
+
+
+def _task(spec: Spec, fold: str, reference: ad.AnnData, query: ad.AnnData) -> Task:
+    """Restrict both sides to the genes they share and the query to labels that the reference has; hide its labels."""
+    genes = reference.var_names.intersection(query.var_names, sort=False)
+    reference, query = reference[:, genes].copy(), query[:, genes].copy()
+    if spec.split != "random":
+        known = set(reference.obs[spec.labels_key])
+        query = query[query.obs[spec.labels_key].isin(known)].copy()
+    truth = query.obs.pop(spec.labels_key).to_numpy().astype(str)
+    reference.obs = reference.obs.astype("category")
+    return Task(spec, fold, reference, query, truth, data_folder() / "genesets" / spec.gene_sets)
+
+
+def _leave_one_batch_out(spec: Spec) -> Iterator[Task]:
+    adata = _read(spec, spec.files[0])
+    for batch in sorted(adata.obs[spec.batch_key].unique()):
+        held = (adata.obs[spec.batch_key] == batch).to_numpy()
+        yield _task(spec, batch, adata[~held], adata[held])
+
+
+def _across_files(spec: Spec) -> Iterator[Task]:
+    for reference, query in (spec.files, spec.files[::-1]):
+        fold = f"{Path(reference).stem}->{Path(query).stem}"
+        yield _task(spec, fold, _read(spec, reference), _read(spec, query))
+
+
+def _held_batches(spec: Spec) -> Iterator[Task]:
+    adata = _read(spec, spec.files[0])
+    held = adata.obs[spec.batch_key].isin(spec.held_batches).to_numpy()
+    yield _task(spec, "+".join(spec.held_batches), adata[~held], adata[held])
+
+
+def _random(spec: Spec) -> Iterator[Task]:
+    adata = _read(spec, spec.files[0])
+    rng = np.random.default_rng(spec.split_seed)
+    labels = adata.obs[spec.labels_key].to_numpy()
+    held = np.zeros(adata.n_obs, dtype=bool)
+    for label in np.unique(labels.astype(str)):
+        cells = rng.permutation(np.flatnonzero(labels == label))
+        held[cells[: max(1, int(len(cells) * spec.query_fraction))]] = True
+    yield _task(spec, f"seed{spec.split_seed}", adata[~held], adata[held])
+
+
+SPLITS: dict[str, Callable[[Spec], Iterator[Task]]] = {
+    "leave-one-batch-out": _leave_one_batch_out,
+    "across-files": _across_files,
+    "held-batches": _held_batches,
+    "random": _random,
+}
+
+
+def folds(spec: Spec) -> Iterator[Task]:
+    """Yield the folds of a task."""
+    return SPLITS[spec.split](spec)

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import os
+import shutil
+import tomllib
+from pathlib import Path
+
+here = Path(__file__).parent
+metadata = tomllib.loads((here.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+project = metadata["name"]
+author = metadata["authors"][0]["name"]
+copyright = f"2026, {author}"
+release = version = metadata["version"]
+
+extensions = [
+    "myst_nb",  # brings myst_parser
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "sphinx.ext.napoleon",
+    "sphinx_copybutton",
+    "sphinxcontrib.bibtex",
+]
+templates_path = ["_templates"]
+exclude_patterns = ["_build", "_templates", "**.ipynb_checkpoints"]
+
+# Markdown and notebooks; the tutorials are executed by .ci/run, not by the docs build.
+myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath"]
+myst_heading_anchors = 3
+nb_execution_mode = "off"
+
+# API pages: types and defaults stand in the signature only.
+autosummary_generate = True
+autosummary_imported_members = False
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+napoleon_google_docstring = False
+napoleon_numpy_docstring = True
+napoleon_use_rtype = False
+napoleon_attr_annotations = False
+default_role = "literal"
+
+bibtex_bibfiles = ["references.bib"]
+bibtex_reference_style = "author_year"
+
+# Links to other projects' pages are fetched at build time: on where a network is promised (.readthedocs.yaml).
+if os.environ.get("PLKD_DOCS_INTERSPHINX") == "1":
+    extensions.append("sphinx.ext.intersphinx")
+    nitpicky = True
+    intersphinx_mapping = {
+        "anndata": ("https://anndata.readthedocs.io/en/stable/", None),
+        "lightning": ("https://lightning.ai/docs/pytorch/stable/", None),
+        "matplotlib": ("https://matplotlib.org/stable/", None),
+        "mudata": ("https://mudata.readthedocs.io/stable/", None),
+        "numpy": ("https://numpy.org/doc/stable/", None),
+        "pandas": ("https://pandas.pydata.org/pandas-docs/stable/", None),
+        "python": ("https://docs.python.org/3", None),
+        "scanpy": ("https://scanpy.readthedocs.io/en/stable/", None),
+        "scipy": ("https://docs.scipy.org/doc/scipy/", None),
+        "scvi-tools": ("https://docs.scvi-tools.org/en/stable/", None),
+        "sklearn": ("https://scikit-learn.org/stable/", None),
+        "torch": ("https://pytorch.org/docs/stable/", None),
+    }
+
+html_theme = "sphinx_book_theme"
+html_title = project
+html_theme_options = {"show_navbar_depth": 2}
+
+
+def copy_tutorials(app):
+    """Bring the notebooks below the source root: sphinx reads nothing outside it, and links to folders break elsewhere."""
+    target = here / "tutorials" / "notebooks"
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(here.parent / "tutorials", target, ignore=shutil.ignore_patterns(".*", "*.h5ad"))
+
+
+def setup(app):
+    app.connect("builder-inited", copy_tutorials)

@@ -1,0 +1,161 @@
+"""Match the features of a data set to those of a model: names in, index map and one line of report out.
+
+Every public entry (predict, annotate, latent, attention, Annotator, command line) goes through :func:`align_features`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+#: Below this share of the model's features a query is refused.
+FLOOR = 0.2
+#: Below this share the user is warned that labels may suffer.
+COMFORT = 0.7
+
+_ENSEMBL = re.compile(r"^ENS[A-Z]*G\d{6,}(\.\d+)?$")
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """Where each feature of the model stands in a data set.
+
+    Attributes
+    ----------
+    columns
+        For each feature of the model its column in the data set, ``-1`` where the data set lacks it, int64.
+    n_query
+        Number of features of the data set.
+    """
+
+    columns: np.ndarray
+    n_query: int
+
+    @property
+    def present(self) -> np.ndarray:
+        """Whether the data set has each feature of the model, bool."""
+        return self.columns >= 0
+
+    @property
+    def fraction(self) -> float:
+        """Share of the model's features that the data set has."""
+        return float(self.present.mean())
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether the data set has just the model's features, in the model's order."""
+        return self.n_query == len(self.columns) and bool((self.columns == np.arange(self.n_query)).all())
+
+    def __str__(self) -> str:
+        if self.is_identity:
+            return f"all {len(self.columns)} features found, in the model's order"
+        n_found = int(self.present.sum())
+        found = self.columns[self.present]
+        parts = [f"{n_found} of {len(self.columns)} features found ({self.fraction:.0%})"]
+        if n_found < len(self.columns):
+            parts.append(f"{len(self.columns) - n_found} missing and left out of the library size")
+        if self.n_query > n_found:
+            parts.append(f"{self.n_query - n_found} unknown to the model ignored")
+        if (np.diff(found) < 0).any():
+            parts.append("reordered")
+        return ", ".join(parts)
+
+
+def align_features(model: Sequence[str], query: Sequence[str], *, floor: float = FLOOR) -> Alignment:
+    """Find each feature of a model in a data set.
+
+    Parameters
+    ----------
+    model
+        Names of the model's features, unique, in the model's order.
+    query
+        Names of the data set's features, e.g. ``adata.var_names``.
+    floor
+        Least share of the model's features that the data set must have.
+
+    Returns
+    -------
+    The index map; ``str()`` of it is one line saying what was found.
+
+    Raises
+    ------
+    ValueError
+        If features that the model uses occur twice in the data set, or if fewer than ``floor`` of the model's features
+        are found; the message says what the names look like on both sides.
+
+    Examples
+    --------
+    >>> align_features(["CD3D", "MS4A1"], ["MS4A1", "LYZ", "CD3D"]).columns
+    array([2, 0])
+    """
+    model_index, query_index = pd.Index(np.asarray(model, dtype=object)), pd.Index(np.asarray(query, dtype=object))
+    if not query_index.is_unique:
+        repeated = query_index[query_index.duplicated()].unique()
+        clash = [str(name) for name in repeated if name in model_index]
+        if clash:
+            raise ValueError(
+                f"{len(clash)} feature names that the model uses occur more than once in the query, e.g. {clash[:3]}; "
+                "expected unique names. Fix: `adata.var_names_make_unique()`, or keep one column of each."
+            )
+        # Repeated names that the model does not know cannot be confused with anything.
+        positions = pd.Series(np.arange(len(query_index)), index=query_index)
+        positions = positions[~positions.index.duplicated()]
+        columns = positions.reindex(model_index).fillna(-1).to_numpy(dtype=np.int64)
+    else:
+        columns = query_index.get_indexer(model_index).astype(np.int64)
+    alignment = Alignment(columns, len(query_index))
+    if alignment.fraction < floor:
+        raise ValueError(_too_few(model_index, query_index, alignment, floor))
+    return alignment
+
+
+def _too_few(model: pd.Index, query: pd.Index, alignment: Alignment, floor: float) -> str:
+    """Explain why so few features were found, and how to mend it."""
+    n_found = int(alignment.present.sum())
+    found = (
+        f"Only {n_found} of the model's {len(model)} features are in the query ({alignment.fraction:.0%}); "
+        f"expected at least {floor:.0%}. Model: {_examples(model)}; query: {_examples(query)}. "
+    )
+    model_ids, query_ids = _share_ensembl(model), _share_ensembl(query)
+    if model_ids > 0.5 > query_ids:
+        return found + (
+            "The model uses Ensembl identifiers, the query symbols. "
+            'Fix: set the index to the identifiers, e.g. `query.var_names = query.var["gene_ids"]`.'
+        )
+    if query_ids > 0.5 > model_ids:
+        return found + (
+            "The query uses Ensembl identifiers, the model symbols. "
+            'Fix: set the index to the symbols, e.g. `query.var_names = query.var["gene_symbols"].astype(str)`.'
+        )
+    if model_ids > 0.5 and query_ids > 0.5 and _n_shared(_unversioned(model), _unversioned(query)) > n_found:
+        return found + (
+            'Version suffixes differ. Fix: `query.var_names = query.var_names.str.replace(r"\\.\\d+$", "", regex=True)` '
+            "on both sides."
+        )
+    if _n_shared(model.str.upper(), query.str.upper()) > max(2 * n_found, 0.1 * len(model)):
+        return found + (
+            "The names differ only by case, as human (CD3D) and mouse (Cd3d) symbols do. Fix: use a reference of the "
+            "same species, or map orthologues first."
+        )
+    return found + "Fix: pass data of the same species and identifiers as the reference; is the matrix transposed?"
+
+
+def _examples(names: pd.Index) -> str:
+    return ", ".join(repr(str(name)) for name in names[:3])
+
+
+def _share_ensembl(names: pd.Index) -> float:
+    sample = [str(name) for name in names[:2000]]
+    return float(np.mean([bool(_ENSEMBL.match(name)) for name in sample])) if sample else 0.0
+
+
+def _unversioned(names: pd.Index) -> pd.Index:
+    return names.astype(str).str.replace(r"\.\d+$", "", regex=True)
+
+
+def _n_shared(first: pd.Index, second: pd.Index) -> int:
+    return len(set(first) & set(second))

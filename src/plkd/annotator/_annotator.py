@@ -1,0 +1,276 @@
+"""`Annotator`: the Student alone, with its scaling, labels, genes and patterns."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from anndata import AnnData, read_h5ad
+
+from plkd import inference
+from plkd.annotator._file import FILE_NAME, FORMAT, read_annotator, write_annotator
+from plkd.data import Cells, Scale, open_query
+from plkd.nn import RNAScaling, Student
+from plkd.patterns import PatternSet
+
+RNA = "rna"
+
+
+class Annotator:
+    """Annotate with an exported Student.
+
+    Made by :meth:`plkd.PLKD.export_student` and :meth:`load`; needs neither scvi-tools nor the Teacher.
+
+    Parameters
+    ----------
+    student, scaling
+        The networks.
+    labels
+        In the order of the Student's outputs.
+    patterns
+        Over the model's features.
+    layer
+        Layer that queries are read from; None is ``X``.
+    scale
+        Scale of the reference, ``"counts"`` or ``"log"``.
+
+    Examples
+    --------
+    >>> annotator = plkd.Annotator.load("annotator/")  # doctest: +SKIP
+    >>> annotator.annotate("query.h5ad")  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        *,
+        student: Student,
+        scaling: RNAScaling,
+        labels: Sequence[str],
+        patterns: PatternSet,
+        layer: str | None,
+        scale: Scale,
+    ):
+        self._student = student.eval()
+        self._scaling = {RNA: scaling}
+        self.labels = list(labels)
+        self.patterns = patterns
+        self.layer = layer
+        self._scale = scale
+
+    @property
+    def features(self) -> np.ndarray:
+        """Names of the features the Student reads, in its order."""
+        return np.asarray(self.patterns.features, dtype=object)
+
+    def predict(
+        self,
+        adata: AnnData | str | Path,
+        *,
+        indices: Sequence[int] | np.ndarray | None = None,
+        soft: bool = False,
+        batch_size: int | None = None,
+        progress: bool = False,
+    ) -> np.ndarray | pd.DataFrame:
+        """Predict labels, as :meth:`plkd.PLKD.predict` does.
+
+        Parameters
+        ----------
+        adata
+            Query, in memory, a view or backed, or the path of an ``.h5ad`` file, which is read in blocks.
+        indices
+            Cell numbers, or a boolean mask; None: all cells.
+        soft
+            Return probabilities, cells x labels, rows sum to 1.
+        batch_size
+            Cells at a time; None holds about 128 MiB of dense values.
+        progress
+            Show a progress bar.
+        """
+        logits, _, names = self._run(adata, indices, batch_size, progress)
+        if soft:
+            return inference.probability_frame(logits, self.labels, names)
+        return np.array(self.labels, dtype=object)[logits.argmax(axis=1)] if len(logits) else np.array([], dtype=object)
+
+    def annotate(
+        self,
+        adata: AnnData | str | Path,
+        *,
+        indices: Sequence[int] | np.ndarray | None = None,
+        batch_size: int | None = None,
+        progress: bool = False,
+    ) -> pd.DataFrame:
+        """Return label, confidence and runner-up of each cell, as :meth:`plkd.PLKD.annotate` does.
+
+        Parameters
+        ----------
+        adata, indices, batch_size, progress
+            As in :meth:`predict`.
+        """
+        logits, _, names = self._run(adata, indices, batch_size, progress)
+        return inference.annotation_table(inference.probability_frame(logits, self.labels, names))
+
+    def get_latent_representation(
+        self,
+        adata: AnnData | str | Path,
+        *,
+        indices: Sequence[int] | np.ndarray | None = None,
+        batch_size: int | None = None,
+    ) -> np.ndarray:
+        """Return the Student's last hidden layer, shape ``(n_cells, n_latent)``, float32.
+
+        Parameters
+        ----------
+        adata, indices, batch_size
+            As in :meth:`predict`.
+        """
+        return self._run(adata, indices, batch_size, False)[1]  # noqa: FBT003
+
+    def get_pattern_attribution(
+        self,
+        adata: AnnData | str | Path,
+        *,
+        indices: Sequence[int] | np.ndarray | None = None,
+        batch_size: int | None = None,
+    ) -> pd.DataFrame:
+        """Return what each call rests on, cells x patterns, as :meth:`plkd.PLKD.get_pattern_attribution` does.
+
+        Parameters
+        ----------
+        adata, indices, batch_size
+            As in :meth:`predict`.
+        """
+        cells, names = self._cells(adata)
+        chosen = inference.chosen_cells(cells.n_obs, indices)
+        scores = inference.pattern_attribution(
+            self._scaling, self._student, cells, chosen, {RNA: self.patterns.membership}, batch_size=batch_size
+        )
+        return pd.DataFrame(scores, index=names[chosen], columns=list(self.patterns.names))
+
+    def _cells(self, adata: AnnData | str | Path) -> tuple[Cells, pd.Index]:
+        if isinstance(adata, str | Path):
+            if not Path(adata).is_file():
+                raise FileNotFoundError(f"No such file: {adata}; expected an .h5ad file.")
+            adata = read_h5ad(adata, backed="r")
+        scaling = self._scaling[RNA]
+        cells = open_query(
+            adata,
+            self.features,
+            modality=RNA,
+            layer=self.layer,
+            share_of=lambda present: scaling.share_of(torch.from_numpy(present)),
+            trained_on=self._scale,
+        )
+        return cells, adata.obs_names
+
+    def _run(
+        self, adata: AnnData | str | Path, indices: Any, batch_size: int | None, progress: bool
+    ) -> tuple[np.ndarray, np.ndarray, pd.Index]:
+        cells, names = self._cells(adata)
+        chosen = inference.chosen_cells(cells.n_obs, indices)
+        out = inference.run_student(
+            self._scaling,
+            self._student,
+            cells,
+            chosen,
+            batch_size=batch_size,
+            progress="Annotating" if progress else None,
+        )
+        return out.logits, out.latent, names[chosen]
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> None:
+        """Write ``annotator.safetensors`` into a folder.
+
+        Parameters
+        ----------
+        path
+            Folder; made if it does not exist.
+        overwrite
+            Replace an Annotator that is there.
+
+        Raises
+        ------
+        ValueError
+            If there is one and ``overwrite`` is False, or ``path`` is a file.
+        """
+        folder = Path(path)
+        if folder.is_file():
+            raise ValueError(f"{folder} is a file; expected a folder. Fix: name another path.")
+        file = folder / FILE_NAME
+        if file.exists() and not overwrite:
+            raise ValueError(f"{file} already exists. Fix: name another folder, or pass overwrite=True.")
+        folder.mkdir(parents=True, exist_ok=True)
+        membership = self.patterns.membership
+        tensors = {f"student.{name}": value for name, value in self._student.state_dict().items()}
+        tensors["rna.gene_share"] = self._scaling[RNA].gene_share
+        for name in ("data", "indices", "indptr"):
+            tensors[f"patterns.{name}"] = torch.from_numpy(np.array(getattr(membership, name)))
+        n_hidden = [layer.out_features for layer in (self._student.inputs[0], *self._student.hidden) if hasattr(layer, "out_features")]
+        about = {
+            "format": FORMAT,
+            "versions": {"plkd": version("plkd"), "torch": torch.__version__, "python": platform.python_version()},
+            "labels": self.labels,
+            "modalities": [
+                {"name": RNA, "kind": "rna", "layer": self.layer, "scale": self._scale, "features": self.features.tolist()}
+            ],
+            "student": {"n_hidden": n_hidden},
+            "patterns": {
+                "names": list(self.patterns.names),
+                "sources": list(self.patterns.sources),
+                "kinds": list(self.patterns.kinds),
+            },
+            # Filled by models that were calibrated; absent means "softmax as it is" and "no novelty score".
+            "calibration": None,
+            "novelty": None,
+        }
+        write_annotator(file, tensors, about)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Annotator:
+        """Load an Annotator; nothing in its file is executed.
+
+        Parameters
+        ----------
+        path
+            Folder written by :meth:`save`, or the file in it.
+
+        Raises
+        ------
+        ValueError
+            If there is none, a byte of it changed, or it is of a newer format.
+        """
+        tensors, about = read_annotator(Path(path))
+        modality = about["modalities"][0]
+        features = modality["features"]
+        student = Student({RNA: len(features)}, len(about["labels"]), n_hidden=about["student"]["n_hidden"])
+        student.load_state_dict({k.removeprefix("student."): v for k, v in tensors.items() if k.startswith("student.")})
+        named = about["patterns"]
+        parts = tuple(tensors[f"patterns.{name}"].numpy() for name in ("data", "indices", "indptr"))
+        return cls(
+            student=student,
+            scaling=RNAScaling(tensors["rna.gene_share"]),
+            labels=about["labels"],
+            patterns=PatternSet(
+                tuple(named["names"]),
+                tuple(features),
+                _csc(parts, (len(features), len(named["names"]))),
+                tuple(named["sources"]),
+                tuple(named["kinds"]),
+            ),
+            layer=modality["layer"],
+            scale=modality["scale"],
+        )
+
+    def __repr__(self) -> str:
+        return f"Annotator: {len(self.features)} genes, {len(self.labels)} labels, {len(self.patterns)} patterns"
+
+
+def _csc(parts: tuple[np.ndarray, ...], shape: tuple[int, int]) -> Any:
+    from scipy.sparse import csc_matrix
+
+    return csc_matrix(parts, shape=shape)

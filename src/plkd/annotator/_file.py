@@ -1,0 +1,57 @@
+"""The Annotator's file: tensors and JSON in one safetensors file, every byte covered by a checksum."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save
+
+from plkd._files import read_safetensors, replace_when_written
+
+FILE_NAME = "annotator.safetensors"
+#: Version of the format; raised when it changes, together with a migration from the one before.
+FORMAT = 1
+_BLANK = "0" * 64
+_MARK = b'"sha256":"'
+
+
+def write_annotator(path: Path, tensors: dict[str, torch.Tensor], about: dict[str, Any]) -> None:
+    """Write tensors and a JSON-able description to ``path``, whole or not at all."""
+    contiguous = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    data = save(contiguous, metadata={"plkd": json.dumps(about), "sha256": _BLANK})
+    place = data.index(_MARK) + len(_MARK)
+    digest = hashlib.sha256(data).hexdigest().encode()
+    with replace_when_written(path) as temporary:
+        temporary.write_bytes(data[:place] + digest + data[place + 64 :])
+
+
+def read_annotator(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Read tensors and description; nothing in the file is executed.
+
+    Raises
+    ------
+    ValueError
+        If there is no such file, any byte of it changed, or it is of a newer format.
+    """
+    file = path / FILE_NAME if path.is_dir() else path
+    if not file.is_file():
+        if (path / "model.pt").is_file():
+            raise ValueError(f"{path} holds a PLKD model, not an Annotator. Fix: `plkd.PLKD.load({str(path)!r})`.")
+        raise ValueError(f"No Annotator at {path}; expected a folder with {FILE_NAME}, as export_student() writes it.")
+    data = file.read_bytes()
+    # The header comes first; the mark is looked for there alone, so that no tensor can hold a second one.
+    header_end = 8 + int.from_bytes(data[:8], "little")
+    place = data.find(_MARK, 0, min(header_end, len(data))) + len(_MARK)
+    stored = data[place : place + 64]
+    digest = hashlib.sha256(data[:place] + _BLANK.encode() + data[place + 64 :]).hexdigest().encode()
+    if place < len(_MARK) or stored != digest:
+        raise ValueError(f"{file} is damaged, or no Annotator: its checksum does not fit. Fix: export it again.")
+    tensors, metadata = read_safetensors(file)
+    about = json.loads(metadata["plkd"])
+    if about["format"] > FORMAT:
+        raise ValueError(f"{file} has format {about['format']}; this plkd reads up to {FORMAT}. Fix: update plkd.")
+    return tensors, about

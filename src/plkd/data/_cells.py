@@ -1,0 +1,111 @@
+"""Cells as the networks see them: mini-batches as dicts by modality, with a presence mask."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from plkd.data._rows import Rows
+from plkd.data._scale import Scale, check_values
+
+MiniBatch = dict[str, Any]
+
+
+@dataclass
+class Modality:
+    """One modality of a data set.
+
+    Attributes
+    ----------
+    rows
+        Its matrix, columns in the model's order.
+    scale
+        ``"counts"`` or ``"log"``.
+    share
+        The reference's mean share of the features that this data set has, in (0, 1].
+    where
+        Place of the matrix in words, for messages.
+    position
+        For each cell its row in the matrix, ``-1`` where the cell was not measured; None if all were, in order.
+    """
+
+    rows: Rows
+    scale: Scale = "counts"
+    share: float = 1.0
+    where: str = "adata.X"
+    position: np.ndarray | None = None
+
+
+class Cells(torch.utils.data.Dataset):
+    """Cells of one or more modalities, indexed by arrays of cell numbers.
+
+    Parameters
+    ----------
+    modalities
+        By name.
+    n_obs
+        Number of cells.
+    labels
+        Label codes, ``-1`` where unlabelled; None where there are none.
+    batch
+        Batch codes; None for a single batch.
+    """
+
+    def __init__(
+        self,
+        modalities: Mapping[str, Modality],
+        n_obs: int,
+        *,
+        labels: np.ndarray | None = None,
+        batch: np.ndarray | None = None,
+    ):
+        self.modalities = dict(modalities)
+        self.n_obs = n_obs
+        self.labels = np.full(n_obs, -1) if labels is None else np.asarray(labels)
+        self.batch = np.zeros(n_obs, dtype=np.int64) if batch is None else np.asarray(batch)
+
+    def __len__(self) -> int:
+        return self.n_obs
+
+    def __getitem__(self, index: np.ndarray | list[int]) -> MiniBatch:
+        """Return a mini-batch of the cells named by ``index``.
+
+        Returns
+        -------
+        ``x``: by modality float32 values as stored, ``(n, n_features)``, zero where the cell lacks the modality;
+        ``present``: by modality bool ``(n,)``; ``scale``: by modality ``(scale, share)``; ``labels``, ``batch``,
+        ``index``: int64 ``(n,)``.
+        """
+        index = np.asarray(index, dtype=np.int64)
+        x, present, scale = {}, {}, {}
+        for name, modality in self.modalities.items():
+            where_in = index if modality.position is None else modality.position[index]
+            here = where_in >= 0
+            dense = np.zeros((len(index), modality.rows.n_features), dtype=np.float32)
+            if here.any():
+                block = modality.rows.read(where_in[here])
+                check_values(block.data, modality.where)
+                if here.all():
+                    block.toarray(out=dense)
+                else:
+                    dense[here] = block.toarray()
+            x[name], present[name] = torch.from_numpy(dense), torch.from_numpy(here)
+            scale[name] = (modality.scale, modality.share)
+        return {
+            "x": x,
+            "present": present,
+            "scale": scale,
+            "labels": torch.as_tensor(self.labels[index], dtype=torch.int64),
+            "batch": torch.as_tensor(self.batch[index], dtype=torch.int64),
+            "index": torch.from_numpy(index),
+        }
+
+    def in_order(self, indices: np.ndarray | None = None, *, batch_size: int = 2048) -> Iterator[MiniBatch]:
+        """Yield mini-batches of ``indices`` (all cells if None) in the order given."""
+        order = np.arange(self.n_obs) if indices is None else np.asarray(indices, dtype=np.int64)
+        for start in range(0, len(order), batch_size):
+            yield self[order[start : start + batch_size]]

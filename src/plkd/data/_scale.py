@@ -1,0 +1,102 @@
+"""Tell counts from log-normalised values, and refuse what is neither."""
+
+from __future__ import annotations
+
+import logging
+from typing import Literal
+
+import numpy as np
+import scipy.sparse as sp
+
+from plkd.data._rows import Rows
+
+logger = logging.getLogger("plkd")
+
+Scale = Literal["counts", "log"]
+
+#: No log1p of a count reaches this; no real cell's largest count stays below it in all cells of a data set.
+LOG_MAXIMUM = 15.0
+_BLOCK = 4096
+_SAMPLED_BLOCKS = 8
+
+
+def detect_scale(rows: Rows, where: str, *, other_layers: list[str] | None = None) -> Scale:
+    """Say whether a matrix holds counts or log-normalised values.
+
+    Parameters
+    ----------
+    rows
+        The matrix. In memory all of it is looked at; on disk blocks spread over it.
+    where
+        Its place in words, for messages.
+    other_layers
+        Names of layers that might hold counts, named in errors.
+
+    Returns
+    -------
+    ``"log"`` for non-negative, not all whole values below 15, whatever the row sums; else ``"counts"``.
+
+    Raises
+    ------
+    ValueError
+        If a value is negative, NaN or infinite.
+    """
+    whole, largest = True, 0.0
+    for block in _blocks(rows):
+        values = block.data if sp.issparse(block) else np.asarray(block)
+        check_values(values, where, other_layers=other_layers)
+        if values.size:
+            largest = max(largest, float(values.max()))
+            whole = whole and bool((np.mod(values, 1) == 0).all())
+    if whole:
+        return "counts"
+    if largest < LOG_MAXIMUM:
+        logger.info(
+            "%s holds log-normalised values (not whole, largest %.2f): used as they are. "
+            "For raw counts name their layer at setup: layer='counts'.",
+            where,
+            largest,
+        )
+        return "log"
+    logger.warning(
+        "%s holds values that are not whole (largest %.1f): taken as corrected counts and scaled to 10,000 per cell. "
+        "If they are normalised already, pass their log1p or the raw counts.",
+        where,
+        largest,
+    )
+    return "counts"
+
+
+def check_values(values: np.ndarray, where: str, *, other_layers: list[str] | None = None) -> None:
+    """Refuse negative, NaN and infinite values."""
+    if not values.size:
+        return
+    # One pass: the minimum of an array with a NaN is NaN.
+    lowest, highest = float(values.min()), float(values.max())
+    if np.isnan(lowest) or np.isinf(highest) or np.isinf(lowest):
+        n_bad = int((~np.isfinite(values)).sum())
+        raise ValueError(
+            f"{where} holds {n_bad} NaN or infinite values; expected finite counts. "
+            "Fix: remove or impute them, e.g. `adata = adata[:, np.isfinite(adata.X).all(0)]`."
+        )
+    if lowest < 0:
+        layers = f" Layers there are: {other_layers}." if other_layers else ""
+        raise ValueError(
+            f"{where} holds negative values (lowest {lowest:.3g}), so it was scaled or centred; expected raw counts or "
+            f"log-normalised values.{layers} Fix: name the counts, `layer='counts'`, or take them from .raw: "
+            "`adata = adata.raw.to_adata()`."
+        )
+
+
+def _blocks(rows: Rows):
+    matrix = rows.matrix
+    if rows.in_memory:
+        if sp.issparse(matrix):
+            yield matrix
+        else:
+            for start in range(0, rows.n_obs, _BLOCK):
+                yield matrix[start : start + _BLOCK]
+        return
+    starts = np.arange(0, rows.n_obs, _BLOCK)
+    for start in starts[np.unique(np.linspace(0, len(starts) - 1, _SAMPLED_BLOCKS).astype(int))] if len(starts) else []:
+        yield matrix[int(start) : int(start) + _BLOCK]

@@ -1,0 +1,112 @@
+"""Run the Student over many cells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm.auto import tqdm
+
+from plkd.data import Cells
+from plkd.nn import RNAScaling, Student, scale_batch
+
+#: Dense values held at a time where no batch size is given: 128 MiB of float32.
+_VALUES_AT_A_TIME = 2**25
+
+
+@dataclass
+class StudentOutput:
+    """Outputs for all cells: ``logits`` ``(n_obs, n_labels)`` and ``latent`` ``(n_obs, n_latent)``, float32."""
+
+    logits: np.ndarray
+    latent: np.ndarray
+
+
+def batch_size_for(cells: Cells, batch_size: int | None) -> int:
+    """Return the batch size asked for, or one that holds about 128 MiB of dense values."""
+    if batch_size is not None:
+        if batch_size < 1:
+            raise ValueError(f"batch_size={batch_size}; expected at least 1, or None to choose it.")
+        return int(batch_size)
+    n_features = sum(modality.rows.n_features for modality in cells.modalities.values())
+    return int(np.clip(_VALUES_AT_A_TIME // max(n_features, 1), 64, 8192))
+
+
+def chosen_cells(n_obs: int, indices: Sequence[int] | np.ndarray | None) -> np.ndarray:
+    """Return cell numbers from numbers or a boolean mask; all cells if None.
+
+    Raises
+    ------
+    ValueError
+        If a mask has another length, or a number lies outside the data.
+    """
+    if indices is None:
+        return np.arange(n_obs)
+    chosen = np.asarray(indices)
+    if chosen.dtype == bool:
+        if chosen.shape != (n_obs,):
+            raise ValueError(f"indices is a mask of shape {chosen.shape}; expected ({n_obs},).")
+        return np.flatnonzero(chosen)
+    if chosen.size == 0:
+        return np.array([], dtype=np.int64)
+    if not np.issubdtype(chosen.dtype, np.integer):
+        raise ValueError(f"indices holds {chosen.dtype}; expected cell numbers or a boolean mask.")
+    if chosen.min() < -n_obs or chosen.max() >= n_obs:
+        raise ValueError(f"indices reach from {chosen.min()} to {chosen.max()}; the data has {n_obs} cells.")
+    return np.where(chosen < 0, chosen + n_obs, chosen).astype(np.int64)
+
+
+def batches(cells: Cells, indices: np.ndarray, batch_size: int | None, *, progress: str | None) -> Iterator[Any]:
+    """Yield mini-batches in order, with a progress bar named ``progress`` if given."""
+    size = batch_size_for(cells, batch_size)
+    found: Iterable[Any] = cells.in_order(indices, batch_size=size)
+    yield from tqdm(found, total=-(-len(indices) // size), desc=progress, disable=progress is None, unit="batch")
+
+
+def to_device(batch: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
+    """Move the tensors of a mini-batch."""
+    moved = dict(batch)
+    for key in ("x", "present"):
+        moved[key] = {name: value.to(device) for name, value in batch[key].items()}
+    return moved
+
+
+@torch.inference_mode()
+def run_student(
+    scaling: Mapping[str, RNAScaling],
+    student: Student,
+    cells: Cells,
+    indices: np.ndarray,
+    *,
+    batch_size: int | None = None,
+    progress: str | None = None,
+) -> StudentOutput:
+    """Return the Student's logits and latent for cells, in the order of ``indices``.
+
+    Parameters
+    ----------
+    scaling, student
+        The networks, in evaluation mode.
+    cells
+        Aligned cells.
+    indices
+        Cell numbers.
+    batch_size
+        Cells at a time; None holds about 128 MiB of dense values.
+    progress
+        Name of a progress bar; None shows none.
+    """
+    device = student.head.weight.device
+    logits = np.empty((len(indices), student.head.out_features), dtype=np.float32)
+    latent = np.empty((len(indices), student.head.in_features), dtype=np.float32)
+    done = 0
+    for batch in batches(cells, indices, batch_size, progress=progress):
+        out = student(scale_batch(scaling, to_device(batch, device)))
+        stop = done + len(out[0])
+        logits[done:stop], latent[done:stop] = out[0].float().cpu().numpy(), out[1].float().cpu().numpy()
+        done = stop
+    return StudentOutput(logits, latent)
+

@@ -1,0 +1,261 @@
+"""`PLKD.train`: the Teacher's phase, then the Student's."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from scvi.train import TrainRunner
+
+from plkd._compat import merge_kwargs
+from plkd.data import Cells
+from plkd.model import _attention
+from plkd.presets import Preset, StudentTraining, TeacherTraining
+from plkd.train import DistillationPlan, ReferenceData, Split, TeacherPlan, run_phase, split_cells
+from plkd.train._checkpoint import Checkpoint, read_checkpoint
+from plkd.train._runner import check_trainer_kwargs
+from plkd.train._sampler import label_prior
+
+logger = logging.getLogger("plkd")
+
+#: Optimiser steps that a phase aims at where max_epochs is None, and the bounds of the epochs that gives.
+_STEPS = {"teacher": 800, "student": 800}
+_EPOCHS = (10, 100)
+_CHECKPOINT = "training.safetensors"
+
+
+class TrainingMixin:
+    """Adds :meth:`train` to the model."""
+
+    _train_runner_cls = TrainRunner
+    _settings: Preset
+
+    def train(
+        self,
+        max_epochs: int | None = None,
+        *,
+        accelerator: str = "auto",
+        devices: int | list[int] | str = "auto",
+        train_size: float = 0.9,
+        validation_size: float | None = None,
+        batch_size: int | None = None,
+        early_stopping: bool = True,
+        datasplitter_kwargs: Mapping[str, Any] | None = None,
+        plan_config: Any = None,
+        plan_kwargs: Mapping[str, Mapping[str, Any]] | None = None,
+        trainer_config: Any = None,
+        checkpoint_dir: str | Path | None = None,
+        **trainer_kwargs: Any,
+    ) -> None:
+        """Train the Teacher on the labels, then distil the Student from it.
+
+        Parameters
+        ----------
+        max_epochs
+            Most epochs of each phase; None chooses by the number of cells.
+        accelerator, devices
+            As in scvi-tools. On a GPU that knows it, mixed precision (bfloat16) is used unless ``precision`` is given.
+        train_size, validation_size
+            Shares of the labelled cells to train on and to hold out; what is left over is not used. Whole batches are
+            held out where every label can spare them, otherwise a part of every label; the log says which.
+        batch_size
+            Cells per training mini-batch of both phases; None takes the preset's.
+        early_stopping
+            Stop a phase when the cross-entropy of the held-out cells no longer falls.
+        datasplitter_kwargs
+            ``{"external_indexing": [train, validation, test]}``: arrays of cell numbers, e.g. to hold out donors.
+        plan_config, plan_kwargs
+            Settings of the phases, ``{"teacher": {...}, "student": {...}}``: see
+            :class:`~plkd.presets.TeacherTraining` and :class:`~plkd.presets.StudentTraining`. ``plan_kwargs`` wins.
+        trainer_config, **trainer_kwargs
+            Passed to :class:`scvi.train.Trainer`, e.g. ``callbacks``, ``early_stopping_patience``,
+            ``enable_progress_bar``. ``trainer_kwargs`` wins.
+        checkpoint_dir
+            Folder for one file that is renewed after each epoch. If it holds the file of an interrupted run of the same
+            settings, that run goes on from its last finished epoch. The file is removed at the end. None writes none.
+
+        Raises
+        ------
+        TypeError
+            If an argument or a setting does not exist; raised before any work.
+        ValueError
+            If the sizes do not fit, or the model has no reference.
+
+        Notes
+        -----
+        Scores per epoch are in ``history``: ``teacher_*`` and ``student_*``, ending in ``_train`` or ``_validation``.
+        """
+        asked = merge_kwargs(plan_config, plan_kwargs, name="plan")
+        trainer_kwargs = merge_kwargs(trainer_config, trainer_kwargs, name="trainer")
+        early_stopping = trainer_kwargs.pop("early_stopping", early_stopping) if early_stopping else False
+        teacher, student = self._phases(asked, max_epochs, batch_size)
+        check_trainer_kwargs(trainer_kwargs)
+        unknown = set(datasplitter_kwargs or {}) - {"external_indexing"}
+        if unknown:
+            raise TypeError(f"Unknown datasplitter_kwargs {sorted(unknown)}; expected external_indexing.")
+        cells = self._reference_cells()  # type: ignore[attr-defined]
+        split = split_cells(
+            cells.labels,
+            cells.batch,
+            np.random.default_rng(int(torch.randint(2**31, ()))),
+            train_size=train_size,
+            validation_size=validation_size,
+            **(datasplitter_kwargs or {}),
+        )
+        run = {
+            "max_epochs": max_epochs,
+            "teacher": dataclasses.asdict(teacher),
+            "student": dataclasses.asdict(student),
+            "n_obs": cells.n_obs,
+            "preset": self._settings.to_dict(),
+            "train_size": train_size,
+            "validation_size": validation_size,
+        }
+        checkpoint, resumed = self._checkpoint(checkpoint_dir, run, split)
+        if resumed is not None:
+            split = resumed["split"]
+        logger.info("Training on %d cells; %s", len(split.train), split.note)
+        common = {
+            "early_stopping": early_stopping,
+            "accelerator": accelerator,
+            "devices": devices,
+            "trainer_kwargs": trainer_kwargs,
+            "checkpoint": checkpoint,
+        }
+        if student.kd_weight > 0 and (resumed is None or resumed["phase"] == "teacher"):
+            self._train_teacher(teacher, cells, split, common, resumed)
+            resumed = None
+        self._train_student(student, cells, split, common, resumed)
+        self.is_trained_ = True
+        self.train_indices_, self.validation_indices_ = split.train, split.validation
+        self.test_indices_ = split.test
+        if checkpoint is not None:
+            checkpoint.path.unlink(missing_ok=True)
+
+    def _phases(
+        self, asked: Mapping[str, Any], max_epochs: int | None, batch_size: int | None
+    ) -> tuple[TeacherTraining, StudentTraining]:
+        """Return the settings of both phases: the preset's, changed as asked."""
+        unknown = sorted(set(asked) - {"teacher", "student"})
+        if unknown:
+            raise TypeError(
+                f'plan_kwargs holds {unknown}; expected settings by phase, e.g. {{"teacher": {{"lr": 1e-3}}, '
+                '"student": {"kd_weight": 0.5}}.'
+            )
+        given = {k: v for k, v in {"max_epochs": max_epochs, "batch_size": batch_size}.items() if v is not None}
+        for name, value in given.items():
+            if not isinstance(value, int | np.integer) or value < 1:
+                raise ValueError(f"{name}={value!r}; expected a whole number of at least 1, or None to choose it.")
+        preset = self._settings.replace(
+            teacher_training={**given, **asked.get("teacher", {})},
+            student_training={**given, **asked.get("student", {})},
+        )
+        return preset.teacher_training, preset.student_training
+
+    def _checkpoint(
+        self, folder: str | Path | None, run: dict[str, Any], split: Split
+    ) -> tuple[Checkpoint | None, dict[str, Any] | None]:
+        """Return the checkpoint writer and the state of an interrupted run, each None where there is none."""
+        if folder is None:
+            return None, None
+        path = Path(folder) / _CHECKPOINT
+        path.parent.mkdir(parents=True, exist_ok=True)
+        resumed = read_checkpoint(path, run)
+        writer = Checkpoint(path, run, split if resumed is None else resumed["split"])
+        if resumed is not None:
+            logger.info("Going on with the %s after epoch %d of %s", resumed["phase"], resumed["epochs"], path)
+            state = {k[7:]: v for k, v in resumed["tensors"].items() if k.startswith("module.")}
+            self.module.load_state_dict(state)  # type: ignore[attr-defined]
+            writer.history, writer.resumed = resumed["history"], resumed
+            rows = pd.DataFrame(resumed["history"])
+            self.history_ = {
+                key: rows[[key]].dropna().reset_index(drop=True).rename_axis("epoch") for key in rows.columns
+            }
+        return writer, resumed
+
+    def _train_teacher(
+        self,
+        settings: TeacherTraining,
+        cells: Cells,
+        split: Split,
+        common: dict[str, Any],
+        resumed: dict[str, Any] | None,
+    ) -> None:
+        data = ReferenceData(cells, split, batch_size=settings.batch_size, balance=settings.balance)
+        epochs, n_steps = _length(settings.max_epochs, "teacher", data)
+        plan = TeacherPlan(
+            self.module,  # type: ignore[attr-defined]
+            divergence=settings.divergence,
+            divergence_weight=settings.divergence_weight,
+            alignment_weight=settings.alignment_weight if len(np.unique(cells.batch)) > 1 else 0.0,
+            **_optimisation(settings, n_steps, resumed),
+        )
+        self._run(plan, data, settings, epochs, common, resumed)
+
+    def _train_student(
+        self,
+        settings: StudentTraining,
+        cells: Cells,
+        split: Split,
+        common: dict[str, Any],
+        resumed: dict[str, Any] | None,
+    ) -> None:
+        data = ReferenceData(cells, split, batch_size=settings.batch_size, balance=settings.balance)
+        epochs, n_steps = _length(settings.max_epochs, "student", data)
+        module = self.module  # type: ignore[attr-defined]
+        logits = None
+        if settings.kd_weight > 0:
+            module.eval()
+            # Looked up by cell number in every epoch; cells that do not teach keep zeros.
+            logits = torch.zeros(cells.n_obs, module.n_labels)
+            taught = _attention.run_teacher(module, cells, split.train).logits
+            logits[torch.from_numpy(split.train)] = torch.from_numpy(taught)
+        prior = label_prior(cells.labels[split.train], module.n_labels, settings.balance)
+        plan = DistillationPlan(
+            module,
+            logits,
+            torch.as_tensor(prior, dtype=torch.float32),
+            kd_weight=settings.kd_weight,
+            temperature=settings.temperature,
+            entropy=settings.entropy,
+            entropy_weight=settings.entropy_weight,
+            **_optimisation(settings, n_steps, resumed),
+        )
+        self._run(plan, data, settings, epochs, common, resumed)
+
+    def _run(
+        self,
+        plan: TeacherPlan | DistillationPlan,
+        data: ReferenceData,
+        settings: TeacherTraining | StudentTraining,
+        epochs: int,
+        common: dict[str, Any],
+        resumed: dict[str, Any] | None,
+    ) -> None:
+        left = epochs - (0 if resumed is None else resumed["epochs"])
+        if left > 0:
+            run_phase(
+                self, plan, data, max_epochs=left, keep_best=settings.keep_best, patience=settings.patience, **common
+            )
+
+
+def _length(max_epochs: int | None, phase: str, data: ReferenceData) -> tuple[int, int]:
+    """Return epochs and optimiser steps of a phase."""
+    steps = len(data.sampler)
+    epochs = max_epochs or int(np.clip(math.ceil(_STEPS[phase] / steps), *_EPOCHS))
+    return epochs, epochs * steps
+
+
+def _optimisation(
+    settings: TeacherTraining | StudentTraining, n_steps: int, resumed: dict[str, Any] | None
+) -> dict[str, Any]:
+    names: Sequence[str] = ("lr", "weight_decay", "optimizer", "schedule", "hide_rate", "label_smoothing")
+    done = {} if resumed is None else {"first_epoch": resumed["epochs"], "first_step": resumed["steps"]}
+    return {**{name: getattr(settings, name) for name in names}, "n_steps": n_steps, **done}

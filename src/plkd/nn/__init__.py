@@ -1,0 +1,35 @@
+"""Pure torch: input scaling, pattern tokenizer, Teacher, Student, losses and attention roll-out.
+
+Nothing here knows AnnData, scvi-tools or files.
+"""
+
+from __future__ import annotations
+
+from plkd.nn._losses import (
+    alignment_loss,
+    distillation_loss,
+    divergence_loss,
+    mean_entropy_loss,
+    prior_matching_loss,
+    released_divergence_loss,
+)
+from plkd.nn._rollout import attention_rollout
+from plkd.nn._scaling import RNAScaling, scale_batch
+from plkd.nn._student import Student
+from plkd.nn._teacher import Teacher
+from plkd.nn._tokenizer import PatternTokenizer
+
+__all__ = [
+    "PatternTokenizer",
+    "RNAScaling",
+    "Student",
+    "Teacher",
+    "alignment_loss",
+    "attention_rollout",
+    "distillation_loss",
+    "divergence_loss",
+    "mean_entropy_loss",
+    "prior_matching_loss",
+    "released_divergence_loss",
+    "scale_batch",
+]

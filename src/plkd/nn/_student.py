@@ -1,0 +1,60 @@
+"""The Student: a small MLP on the scaled features."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from torch import Tensor, nn
+
+
+class Student(nn.Module):
+    """Linear, LayerNorm, GELU and dropout for each hidden layer, then a linear head.
+
+    The first layer is one linear map per modality, summed; a modality that a cell lacks is all zero and adds nothing.
+
+    Parameters
+    ----------
+    n_features
+        For each modality the number of features.
+    n_labels
+        Number of labels.
+    n_hidden
+        Widths of the hidden layers; the latent is the last one.
+    dropout
+        Dropout after each hidden layer.
+    """
+
+    def __init__(
+        self,
+        n_features: Mapping[str, int],
+        n_labels: int,
+        *,
+        n_hidden: Sequence[int] = (256, 128),
+        dropout: float = 0.1,
+    ):
+        super().__init__()
+        self.modalities = tuple(n_features)
+        # One bias is enough for the sum.
+        self.inputs = nn.ModuleList(
+            nn.Linear(n_features[name], n_hidden[0], bias=i == 0) for i, name in enumerate(self.modalities)
+        )
+        layers: list[nn.Module] = [nn.LayerNorm(n_hidden[0]), nn.GELU(), nn.Dropout(dropout)]
+        for n_in, n_out in zip(n_hidden[:-1], n_hidden[1:], strict=True):
+            layers += [nn.Linear(n_in, n_out), nn.LayerNorm(n_out), nn.GELU(), nn.Dropout(dropout)]
+        self.hidden = nn.Sequential(*layers)
+        self.head = nn.Linear(n_hidden[-1], n_labels)
+
+    def forward(self, x: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Return logits, shape ``(n_obs, n_labels)``, and the latent, shape ``(n_obs, n_hidden[-1])``.
+
+        Parameters
+        ----------
+        x
+            Scaled values by modality, each of shape ``(n_obs, n_features)``; all zero where a cell lacks the modality.
+        """
+        first, *others = self.modalities
+        total = self.inputs[0](x[first])
+        for name, layer in zip(others, self.inputs[1:], strict=True):
+            total = total + layer(x[name])
+        latent = self.hidden(total)
+        return self.head(latent), latent

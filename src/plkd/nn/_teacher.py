@@ -1,0 +1,164 @@
+"""The Teacher: a Transformer that reads a cell as patterns."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from plkd.nn._tokenizer import PatternTokenizer
+from plkd.nn._transformer import NORM_EPS, Block
+
+
+@dataclass
+class TeacherOutput:
+    """What the Teacher says of a mini-batch.
+
+    Attributes
+    ----------
+    logits
+        Shape ``(n_obs, n_labels)``.
+    latent
+        The class token after the last LayerNorm, shape ``(n_obs, width)``.
+    attention
+        For each block the weights averaged over heads, shape ``(n_obs, n_queries, 1 + n_tokens)``, class token first;
+        the last block has the class token's row only. None unless asked for.
+    """
+
+    logits: Tensor
+    latent: Tensor
+    attention: list[Tensor] | None = None
+
+
+class Teacher(nn.Module):
+    """Pattern tokens, a class token, pre-norm Transformer blocks, LayerNorm and a linear head.
+
+    Tokens come in the order: for each modality its patterns, then its free tokens. There is no position code.
+
+    Parameters
+    ----------
+    members
+        For each modality, the columns of each pattern's features.
+    n_features
+        For each modality the number of features.
+    n_labels
+        Number of labels.
+    n_free
+        Tokens per modality that see all its features.
+    width, depth, n_heads, mlp_ratio
+        Size of the Transformer.
+    dropout
+        Dropout after attention and in the MLPs, and of the tokens.
+    attention_dropout
+        Dropout of attention weights. Above 0 it costs the fused attention on a CPU.
+    pattern_dropout
+        Share of the tokens left out of each training mini-batch.
+    drop_path
+        Stochastic depth of the last block; it grows linearly from 0 at the first.
+    tokenizer_bound, init_std
+        Start of the tokenizer (see :class:`PatternTokenizer`; ``"all"`` takes 1/sqrt(n_features)) and standard deviation
+        of the truncated normal start of the linear layers; None keeps torch's own.
+
+    Raises
+    ------
+    ValueError
+        If there are neither patterns nor free tokens, or ``width`` is not a multiple of ``n_heads``.
+    """
+
+    def __init__(
+        self,
+        members: Mapping[str, Sequence[np.ndarray]],
+        n_features: Mapping[str, int],
+        n_labels: int,
+        *,
+        n_free: int = 1,
+        width: int = 48,
+        depth: int = 2,
+        n_heads: int = 4,
+        mlp_ratio: float = 4.0,
+        dropout: float = 0.0,
+        attention_dropout: float = 0.0,
+        pattern_dropout: float = 0.0,
+        drop_path: float = 0.0,
+        tokenizer_bound: str | float | None = None,
+        init_std: float | None = None,
+    ):
+        super().__init__()
+        self.modalities = tuple(members)
+        self.width, self.n_free, self.pattern_dropout = width, n_free, pattern_dropout
+        self.n_tokens = sum(len(m) for m in members.values()) + n_free * len(members)
+        if self.n_tokens == 0:
+            raise ValueError("The Teacher has no tokens: give patterns, or n_free >= 1.")
+        self.tokenizers, self.free = nn.ModuleList(), nn.ModuleList()
+        for name in self.modalities:
+            bound = 1 / math.sqrt(n_features[name]) if tokenizer_bound == "all" else tokenizer_bound
+            self.tokenizers.append(PatternTokenizer(members[name], width, bound=bound))  # type: ignore[arg-type]
+            self.free.append(nn.Linear(n_features[name], n_free * width))
+        self.class_token = nn.Parameter(torch.zeros(1, 1, width))
+        nn.init.trunc_normal_(self.class_token, std=0.02)
+        rates = np.linspace(0, drop_path, depth)
+        self.blocks = nn.ModuleList(
+            Block(width, n_heads, mlp_ratio=mlp_ratio, dropout=dropout, attention_dropout=attention_dropout, drop_path=r)
+            for r in rates.tolist()
+        )
+        self.norm = nn.LayerNorm(width, eps=NORM_EPS)
+        self.head = nn.Linear(width, n_labels)
+        if init_std is not None:
+            for layer in [*self.blocks.modules(), self.head]:
+                if isinstance(layer, nn.Linear):
+                    nn.init.trunc_normal_(layer.weight, std=init_std)
+                    nn.init.zeros_(layer.bias)
+
+    def tokens(self, x: Mapping[str, Tensor]) -> Tensor:
+        """Return the tokens of scaled cells, shape ``(n_obs, n_tokens, width)``, without the class token."""
+        parts = []
+        for name, tokenizer, free in zip(self.modalities, self.tokenizers, self.free, strict=True):
+            if tokenizer.n_patterns:
+                parts.append(tokenizer(x[name]))
+            if self.n_free:
+                parts.append(free(x[name]).unflatten(-1, (self.n_free, self.width)))
+        return torch.cat(parts, dim=1)
+
+    def _mask(self, present: Mapping[str, Tensor]) -> Tensor | None:
+        """Whether each token, class token first, may be attended to; None where every cell has every modality."""
+        if all(bool(present[name].all()) for name in self.modalities):
+            return None
+        columns = [torch.ones_like(present[self.modalities[0]])[:, None]]
+        for name, tokenizer in zip(self.modalities, self.tokenizers, strict=True):
+            columns.append(present[name][:, None].expand(-1, tokenizer.n_patterns + self.n_free))
+        return torch.cat(columns, dim=1)
+
+    def forward(self, x: Mapping[str, Tensor], present: Mapping[str, Tensor], *, attention: bool = False) -> TeacherOutput:
+        """Read a mini-batch.
+
+        Parameters
+        ----------
+        x
+            Scaled values by modality, each of shape ``(n_obs, n_features)``.
+        present
+            By modality, whether each cell was measured in it, bool, shape ``(n_obs,)``.
+        attention
+            Return the attention weights too. Costs memory ``n_obs x n_tokens^2``.
+        """
+        tokens = self.tokens(x)
+        mask = self._mask(present)
+        if self.training and self.pattern_dropout > 0:
+            n_kept = max(1, round(self.n_tokens * (1 - self.pattern_dropout)))
+            kept = torch.randperm(self.n_tokens, device=tokens.device)[:n_kept]
+            tokens = tokens.index_select(1, kept)
+            if mask is not None:
+                mask = torch.cat([mask[:, :1], mask[:, 1:].index_select(1, kept)], dim=1)
+        hidden = torch.cat([self.class_token.expand(tokens.shape[0], -1, -1), tokens], dim=1)
+        key_mask = None if mask is None else mask[:, None, None, :]
+        kept_weights: list[Tensor] = []
+        for i, block in enumerate(self.blocks):
+            last = i == len(self.blocks) - 1
+            hidden, weights = block(hidden, mask=key_mask, n_queries=1 if last else None, weights=attention)
+            if weights is not None:
+                kept_weights.append(weights)
+        latent = self.norm(hidden[:, 0])
+        return TeacherOutput(self.head(latent), latent, kept_weights if attention else None)

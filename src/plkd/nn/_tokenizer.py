@@ -1,0 +1,86 @@
+"""Patterns to tokens: a linear map for every pattern, over that pattern's features only."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+
+class PatternTokenizer(nn.Module):
+    r"""Turn each pattern of a cell into one token: :math:`t_p = x_{[p]} W_p + b_p`.
+
+    Only the connected weights exist. They lie in one parameter of shape ``(n_memberships, width)``, sorted by pattern
+    size, so that patterns of equal size form one batched product: storage and work grow with the number of memberships,
+    nothing is padded and no features x patterns x width array is ever made.
+
+    Parameters
+    ----------
+    members
+        For each pattern the columns of its features, integers in ``[0, n_features)``.
+    width
+        Length of a token.
+    bound
+        Weights and biases start uniform in ``[-bound, bound]``; ``None`` takes ``1 / sqrt(size)`` of each pattern.
+
+    Raises
+    ------
+    ValueError
+        If a pattern is empty.
+    """
+
+    index: Tensor
+    inverse: Tensor
+
+    def __init__(self, members: Sequence[np.ndarray], width: int, *, bound: float | None = None):
+        super().__init__()
+        sizes = np.array([len(m) for m in members], dtype=np.int64)
+        if (sizes == 0).any():
+            raise ValueError(f"Pattern {int(np.flatnonzero(sizes == 0)[0])} has no features; drop empty patterns first.")
+        self.width = width
+        self.sizes = sizes
+        self.order = np.argsort(sizes, kind="stable")
+        group_sizes, group_counts = np.unique(sizes, return_counts=True)
+        self.groups = [(int(c), int(k)) for k, c in zip(group_sizes, group_counts, strict=True)]
+        flat = np.concatenate([np.asarray(members[p], dtype=np.int64) for p in self.order]) if len(sizes) else sizes
+        self.register_buffer("index", torch.from_numpy(flat), persistent=False)
+        self.register_buffer("inverse", torch.from_numpy(np.argsort(self.order, kind="stable")), persistent=False)
+        self.weight = nn.Parameter(torch.empty(len(flat), width))
+        self.bias = nn.Parameter(torch.empty(len(sizes), width))
+        bounds = np.full(len(sizes), bound) if bound is not None else 1 / np.sqrt(np.maximum(sizes, 1))
+        with torch.no_grad():
+            nn.init.uniform_(self.weight, -1, 1)
+            nn.init.uniform_(self.bias, -1, 1)
+            slot_bounds = np.repeat(bounds[self.order], sizes[self.order])
+            self.weight.mul_(torch.from_numpy(slot_bounds).float()[:, None])
+            self.bias.mul_(torch.from_numpy(bounds).float()[:, None])
+
+    @property
+    def n_patterns(self) -> int:
+        """Number of tokens made of a cell."""
+        return len(self.sizes)
+
+    def pattern_weight(self, pattern: int) -> Tensor:
+        """Return the weights of one pattern, shape ``(size, width)``, in the order of its members."""
+        position = int(np.flatnonzero(self.order == pattern)[0])
+        start = int(self.sizes[self.order[:position]].sum())
+        return self.weight[start : start + int(self.sizes[pattern])]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return tokens of shape ``(n_obs, n_patterns, width)`` for ``x`` of shape ``(n_obs, n_features)``."""
+        n_obs = x.shape[0]
+        gathered = x.t().contiguous().index_select(0, self.index)
+        counts = [n * k for n, k in self.groups]
+        tokens = [
+            torch.bmm(values.view(n, k, n_obs).transpose(1, 2), weight.view(n, k, self.width))
+            for (n, k), values, weight in zip(self.groups, gathered.split(counts), self.weight.split(counts), strict=True)
+        ]
+        by_pattern = torch.cat(tokens).index_select(0, self.inverse) + self.bias[:, None, :]
+        return by_pattern.transpose(0, 1)
+
+    def extra_repr(self) -> str:
+        """Say what the tokenizer holds."""
+        return f"n_patterns={self.n_patterns}, n_memberships={math.prod(self.index.shape)}, width={self.width}"

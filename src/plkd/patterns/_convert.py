@@ -1,0 +1,162 @@
+"""Plain containers (GMT text, mappings, long frames, matrices) to names, features and a sparse membership."""
+
+from __future__ import annotations
+
+import gzip
+import logging
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+logger = logging.getLogger("plkd")
+
+Members = dict[str, dict[str, float]]
+"""Pattern name to (feature name to weight); both in the order in which they were met."""
+
+
+def members_from_gmt(path: Path) -> tuple[Members, list[str]]:
+    """Read a GMT file, gzipped or not: per line a name, a free text and the features, separated by tabs.
+
+    Returns
+    -------
+    The members, and per pattern the free text of the second column (empty where it says nothing).
+    """
+    with path.open("rb") as binary:
+        gzipped = binary.read(2) == b"\x1f\x8b"
+    members: Members = {}
+    texts: dict[str, str] = {}
+    with gzip.open(path, "rt", encoding="utf-8") if gzipped else path.open(encoding="utf-8-sig") as lines:
+        for number, line in enumerate(lines, start=1):
+            fields = [field.strip() for field in line.rstrip("\n").split("\t")]
+            if fields == [""]:
+                continue
+            name = fields[0]
+            if len(fields) < 3 or not name:
+                msg = (
+                    f"{path.name}, line {number}: expected 'name<TAB>source<TAB>feature<TAB>...', found {line[:60]!r}. "
+                    "A table of source and target columns is read by PatternSet.from_frame(pd.read_csv(path))."
+                )
+                raise ValueError(msg)
+            if name in members:
+                msg = (
+                    f"{path.name}, line {number}: pattern {name!r} occurs a second time; rename or remove one of them."
+                )
+                raise ValueError(msg)
+            members[name] = {feature: 1.0 for feature in fields[2:] if feature}
+            texts[name] = "" if fields[1].lower() == "na" else fields[1]
+    members = without_empty(members, path.name)
+    return members, [texts[name] for name in members]
+
+
+def members_from_mapping(mapping: Mapping[str, Iterable[str]]) -> Members:
+    """Read ``{pattern: features}``; repeated features collapse."""
+    members: Members = {}
+    for key, features in mapping.items():
+        if isinstance(features, str) or not isinstance(features, Iterable):
+            msg = (
+                f"pattern {key!r}: expected a list of feature names, found {features!r}. "
+                f"Write {{{key!r}: ['CD3D', 'CD3E']}}."
+            )
+            raise TypeError(msg)
+        name = str(key).strip()
+        if name in members:
+            msg = f"pattern {name!r} occurs twice once blanks around names are removed; rename one of them."
+            raise ValueError(msg)
+        members[name] = {feature: 1.0 for feature in (str(feature).strip() for feature in features) if feature}
+    return without_empty(members, "the mapping")
+
+
+def members_from_frame(frame: pd.DataFrame, source_col: str, target_col: str, weight_col: str | None) -> Members:
+    """Read a long table, one row per pattern and feature; equal rows collapse, weights of 0 mean no membership."""
+    columns = [str(column) for column in frame.columns]
+    # "weight" is the default and decoupler's name: absent means unweighted. Any other name was typed by the caller.
+    optional = weight_col in (None, "weight")
+    for argument, column in (("source_col", source_col), ("target_col", target_col), ("weight_col", weight_col)):
+        if column not in columns and not (argument == "weight_col" and optional):
+            msg = (
+                f"{argument}={column!r} is not a column of the frame; its columns are {columns}. Pass {argument}=<one>."
+            )
+            raise KeyError(msg)
+    if frame[[source_col, target_col]].isna().to_numpy().any():
+        msg = (
+            f"columns {source_col!r} and {target_col!r} hold missing values; "
+            f"remove them with df.dropna(subset=[{source_col!r}, {target_col!r}])."
+        )
+        raise ValueError(msg)
+    weighted = weight_col is not None and weight_col in columns
+    weights = frame[weight_col].to_numpy(dtype=np.float32) if weighted else np.ones(len(frame), dtype=np.float32)
+    if not np.isfinite(weights).all():
+        msg = f"column {weight_col!r} holds weights that are not finite; remove them with df.dropna(subset=[{weight_col!r}])."
+        raise ValueError(msg)
+    members: Members = {}
+    for key, target, weight in zip(frame[source_col], frame[target_col], weights.tolist(), strict=True):
+        name, feature = str(key).strip(), str(target).strip()
+        known = members.setdefault(name, {}).setdefault(feature, weight)
+        if known != weight:
+            msg = (
+                f"pattern {name!r} names feature {feature!r} with two weights, {known} and {weight}; keep one with "
+                f"df.drop_duplicates([{source_col!r}, {target_col!r}])."
+            )
+            raise ValueError(msg)
+    members = {name: {f: w for f, w in row.items() if w != 0 and f} for name, row in members.items()}
+    return without_empty(members, "the frame")
+
+
+def membership_of(members: Members) -> tuple[list[str], sparse.csc_matrix]:
+    """Index the members: features in the order met, and their sparse membership, features x patterns."""
+    rows: dict[str, int] = {}
+    indices: list[int] = []
+    weights: list[float] = []
+    indptr = [0]
+    for features in members.values():
+        for feature, weight in features.items():
+            indices.append(rows.setdefault(feature, len(rows)))
+            weights.append(weight)
+        indptr.append(len(indices))
+    shape = (len(rows), len(members))
+    return list(rows), sparse.csc_matrix((np.asarray(weights, dtype=np.float32), indices, indptr), shape=shape)
+
+
+def sparse_membership(matrix: Any, n_features: int) -> sparse.csc_matrix:
+    """Turn a boolean or weighted features x patterns matrix, dense or sparse, into CSC."""
+    values = matrix.to_numpy() if isinstance(matrix, pd.DataFrame) else matrix
+    if not sparse.issparse(values):
+        values = np.asarray(values)
+        if values.ndim != 2:
+            msg = f"expected a matrix of shape (n_features, n_patterns), found {values.ndim} dimension(s)."
+            raise ValueError(msg)
+        values = values.astype(np.float32)
+    if values.shape[0] != n_features:
+        hint = " It looks transposed: pass matrix.T." if values.shape[1] == n_features else ""
+        msg = f"the matrix has {values.shape[0]} rows, but there are {n_features} features, one per row.{hint}"
+        raise ValueError(msg)
+    return sparse.csc_matrix(values, dtype=np.float32, copy=True)
+
+
+def without_empty(members: Members, origin: str) -> Members:
+    """Leave out patterns without a feature, and say so; refuse when nothing is left."""
+    full = {name: features for name, features in members.items() if features}
+    empty = [name for name in members if name not in full]
+    if empty:
+        logger.warning("%s: %d pattern(s) without a feature left out: %s", origin, len(empty), ", ".join(empty[:5]))
+    if not full:
+        msg = f"{origin} holds no pattern with a feature; expected at least one, such as {{'T': ['CD3D', 'CD3E']}}."
+        raise ValueError(msg)
+    return full
+
+
+def write_gmt(path: Path, members: Mapping[str, Iterable[str]], texts: Iterable[str]) -> None:
+    """Write one tab-separated line per pattern; gzipped where the name ends in ``.gz``."""
+    lines = [[name, text, *members[name]] for name, text in zip(members, texts, strict=True)]
+    for fields in lines:
+        for field in fields:
+            if any(mark in field for mark in "\t\r\n"):
+                msg = f"{field!r} of pattern {fields[0]!r} holds a tab or a line break, which GMT cannot carry; rename it."
+                raise ValueError(msg)
+    opener = gzip.open if path.suffix == ".gz" else open
+    with opener(path, "wt", encoding="utf-8", newline="\n") as file:
+        file.writelines("\t".join(fields) + "\n" for fields in lines)

@@ -1,0 +1,214 @@
+"""Named sets of settings: what :class:`plkd.PLKD` and its ``train`` use where nothing else is said."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class PatternSettings:
+    """Which patterns are kept and learned (:meth:`plkd.PatternSet.for_features`, :func:`plkd.patterns.learn`).
+
+    Attributes
+    ----------
+    min_size, max_size, max_patterns, max_overlap
+        Filters of given patterns after matching to the reference's features.
+    max_set_size
+        Largest set as given, before matching; None sets no limit.
+    learned
+        Learn patterns for the features that no given pattern covers.
+    n_learned
+        Learned patterns to start from; None chooses by the number of features.
+    max_learned_size
+        Most features of a learned pattern.
+    """
+
+    min_size: int = 5
+    max_size: int | None = 500
+    max_patterns: int | None = 300
+    max_overlap: float = 0.8
+    max_set_size: int | None = None
+    learned: bool = True
+    n_learned: int | None = None
+    max_learned_size: int = 500
+
+
+@dataclass(frozen=True)
+class TeacherSettings:
+    """Arguments of :class:`plkd.nn.Teacher`."""
+
+    n_free: int = 1
+    width: int = 48
+    depth: int = 2
+    n_heads: int = 4
+    mlp_ratio: float = 4.0
+    dropout: float = 0.1
+    attention_dropout: float = 0.0
+    pattern_dropout: float = 0.2
+    drop_path: float = 0.0
+    tokenizer_bound: Literal["all"] | float | None = None
+    init_std: float | None = None
+
+
+@dataclass(frozen=True)
+class StudentSettings:
+    """Arguments of :class:`plkd.nn.Student`."""
+
+    n_hidden: tuple[int, ...] = (256, 128)
+    dropout: float = 0.1
+
+
+@dataclass(frozen=True)
+class _PhaseTraining:
+    max_epochs: int | None = None
+    batch_size: int = 128
+    lr: float = 1e-3
+    weight_decay: float = 0.01
+    optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
+    schedule: Literal["one_cycle", "cosine", "constant"] = "one_cycle"
+    balance: float = 0.5
+    hide_rate: float = 0.25
+    label_smoothing: float = 0.0
+    keep_best: bool = True
+    patience: int = 20
+
+
+@dataclass(frozen=True)
+class TeacherTraining(_PhaseTraining):
+    """How the Teacher is trained (:class:`plkd.train.TeacherPlan`).
+
+    Attributes
+    ----------
+    max_epochs
+        None chooses by the number of cells.
+    balance
+        Class balance of the training mini-batches, 0 (as in the data) to 1 (every label equally often).
+    hide_rate
+        Mean share of the features hidden from each training cell.
+    keep_best, patience
+        Keep the best epoch's weights; epochs without improvement before an early stop.
+    """
+
+    divergence: Literal["probabilities", "released"] = "probabilities"
+    divergence_weight: float = 0.1
+    alignment_weight: float = 0.1
+
+
+@dataclass(frozen=True)
+class StudentTraining(_PhaseTraining):
+    """How the Student is distilled (:class:`plkd.train.DistillationPlan`); attributes as in :class:`TeacherTraining`."""
+
+    kd_weight: float = 0.5
+    temperature: float = 2.0
+    entropy: Literal["prior", "released"] = "prior"
+    entropy_weight: float = 0.0
+
+
+@dataclass(frozen=True)
+class Preset:
+    """All settings of a model and its training.
+
+    Examples
+    --------
+    >>> from plkd import presets
+    >>> presets.paper.teacher.depth
+    2
+    >>> presets.default.replace(teacher={"depth": 3}).teacher.depth
+    3
+    """
+
+    patterns: PatternSettings = field(default_factory=PatternSettings)
+    teacher: TeacherSettings = field(default_factory=TeacherSettings)
+    student: StudentSettings = field(default_factory=StudentSettings)
+    teacher_training: TeacherTraining = field(default_factory=TeacherTraining)
+    student_training: StudentTraining = field(default_factory=StudentTraining)
+
+    def replace(self, **parts: Mapping[str, Any] | None) -> Preset:
+        """Return a preset with some settings changed.
+
+        Parameters
+        ----------
+        **parts
+            By part (``patterns``, ``teacher``, ``student``, ``teacher_training``, ``student_training``) the settings
+            to change.
+
+        Raises
+        ------
+        TypeError
+            If a part or a setting does not exist; the message lists those that do.
+        """
+        changed = {}
+        for part, settings in parts.items():
+            if part not in (names := [f.name for f in dataclasses.fields(self)]):
+                raise TypeError(f"{part!r} is no part of a preset; expected one of {names}.")
+            known = {f.name for f in dataclasses.fields(getattr(self, part))}
+            unknown = sorted(set(settings or {}) - known)
+            if unknown:
+                raise TypeError(f"Unknown settings {unknown} for {part}; expected some of {sorted(known)}.")
+            changed[part] = dataclasses.replace(getattr(self, part), **(settings or {}))
+        return dataclasses.replace(self, **changed)
+
+    def to_dict(self) -> dict[str, dict[str, Any]]:
+        """Return plain dicts, JSON-able; :meth:`from_dict` reads them back."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, parts: Mapping[str, Mapping[str, Any]]) -> Preset:
+        """Read the result of :meth:`to_dict`."""
+        return cls().replace(**parts)
+
+
+#: What measured best over the project's tasks (benchmarks/annotation).
+default = Preset()
+
+#: The released mathematics and hyper-parameters with plkd's loaders: split first, balance by sampler, nothing dropped.
+paper = Preset(
+    patterns=PatternSettings(
+        min_size=5, max_size=None, max_patterns=299, max_overlap=1.0, max_set_size=300, learned=False
+    ),
+    teacher=TeacherSettings(
+        n_free=1,
+        width=48,
+        depth=2,
+        n_heads=4,
+        dropout=0.5,
+        attention_dropout=0.5,
+        pattern_dropout=0.0,
+        drop_path=0.5,
+        tokenizer_bound="all",
+        init_std=0.01,
+    ),
+    student=StudentSettings(n_hidden=(256, 128), dropout=0.1),
+    teacher_training=TeacherTraining(
+        max_epochs=10,
+        batch_size=8,
+        lr=1e-3,
+        weight_decay=5e-5,
+        optimizer="sgd",
+        schedule="cosine",
+        balance=1.0,
+        hide_rate=0.0,
+        keep_best=False,
+        divergence="released",
+        divergence_weight=1.0,
+        alignment_weight=0.0,
+    ),
+    student_training=StudentTraining(
+        max_epochs=10,
+        batch_size=8,
+        lr=1e-3,
+        weight_decay=0.0,
+        optimizer="adam",
+        schedule="constant",
+        balance=1.0,
+        hide_rate=0.0,
+        keep_best=False,
+        kd_weight=0.5,
+        temperature=4.0,
+        entropy="released",
+        entropy_weight=1.0,
+    ),
+)

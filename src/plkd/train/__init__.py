@@ -1,0 +1,11 @@
+"""How a PLKD model learns: split, loader, the Teacher's plan, the distillation plan and the runner."""
+
+from __future__ import annotations
+
+from plkd.train._data import ReferenceData
+from plkd.train._distillation_plan import DistillationPlan
+from plkd.train._runner import run_phase
+from plkd.train._split import Split, split_cells
+from plkd.train._teacher_plan import TeacherPlan
+
+__all__ = ["DistillationPlan", "ReferenceData", "Split", "TeacherPlan", "run_phase", "split_cells"]

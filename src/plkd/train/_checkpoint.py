@@ -1,0 +1,117 @@
+"""One file per interrupted run: what a phase needs to go on from its last finished epoch."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks.early_stopping import EarlyStopping
+from safetensors.torch import save_file
+
+from plkd._files import read_safetensors, replace_when_written
+from plkd.train._best import KeepBest
+from plkd.train._split import Split
+
+FORMAT = 1
+
+
+class Checkpoint(Callback):
+    """Write the state of a phase after every epoch, and put it back at the start of a resumed one.
+
+    Parameters
+    ----------
+    path
+        The file; replaced as a whole, so that a kill leaves the old one or the new one.
+    settings
+        What the run was asked to do, JSON-able. A file of other settings is refused.
+    split
+        The run's split, stored so that a resumed run keeps it.
+    """
+
+    def __init__(self, path: Path, settings: dict[str, Any], split: Split):
+        self.path, self.settings, self.split = path, settings, split
+        #: Earlier rows of the history: one dict of scores per finished epoch, phases one after the other.
+        self.history: list[dict[str, float]] = []
+        self.resumed: dict[str, Any] | None = None
+
+    def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+        """Write the file."""
+        scores = {k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith(f"{pl_module.phase}_")}
+        self.history.append(scores)
+        # Lightning validates within the epoch, so this epoch's scores are there already.
+        best = next((c for c in trainer.callbacks if isinstance(c, KeepBest)), None)
+        stopping = next((c for c in trainer.callbacks if isinstance(c, EarlyStopping)), None)
+        optimizer = trainer.optimizers[0].state_dict()
+        tensors = {f"module.{k}": v for k, v in pl_module.module.state_dict().items()}
+        for i, state in optimizer["state"].items():
+            tensors |= {f"optimizer.{i}.{k}": torch.as_tensor(v) for k, v in state.items() if v is not None}
+        if best is not None and best.best_weights is not None:
+            tensors |= {f"best.{k}": v for k, v in best.best_weights.items()}
+        tensors["rng"] = torch.get_rng_state()
+        for part in ("train", "validation", "test", "unlabeled"):
+            tensors[f"split.{part}"] = torch.from_numpy(getattr(self.split, part))
+        state = {
+            "format": FORMAT,
+            "settings": self.settings,
+            "phase": pl_module.phase,
+            "epochs": pl_module.first_epoch + trainer.current_epoch + 1,
+            "steps": pl_module.first_step + trainer.global_step,
+            "best_score": None if best is None else best.best_score,
+            "stopping": None if stopping is None else [int(stopping.wait_count), float(stopping.best_score)],
+            "note": self.split.note,
+            "history": self.history,
+        }
+        contiguous = {k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()}
+        with replace_when_written(self.path) as temporary:
+            save_file(contiguous, temporary, metadata={"plkd": json.dumps(state)})
+
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+        """Put a resumed run's optimiser, best weights and random state back."""
+        if self.resumed is None:
+            return
+        resumed, self.resumed = self.resumed, None
+        tensors = resumed["tensors"]
+        optimizer = trainer.optimizers[0]
+        state = optimizer.state_dict()
+        for key, value in tensors.items():
+            if key.startswith("optimizer."):
+                _, i, name = key.split(".", 2)
+                state["state"].setdefault(int(i), {})[name] = value
+        optimizer.load_state_dict(state)
+        for callback in trainer.callbacks:
+            if isinstance(callback, KeepBest) and resumed["best_score"] is not None:
+                callback.best_score = resumed["best_score"]
+                best = {k.removeprefix("best."): v for k, v in tensors.items() if k.startswith("best.")}
+                callback.best_weights = best or None
+            if isinstance(callback, EarlyStopping) and resumed["stopping"] is not None:
+                callback.wait_count = resumed["stopping"][0]
+                callback.best_score = torch.tensor(resumed["stopping"][1])
+        torch.set_rng_state(tensors["rng"])
+
+
+def read_checkpoint(path: Path, settings: dict[str, Any]) -> dict[str, Any] | None:
+    """Read a run's file; None where there is none.
+
+    Raises
+    ------
+    ValueError
+        If it is damaged, or belongs to a run of other settings.
+    """
+    if not path.exists():
+        return None
+    tensors, metadata = read_safetensors(path)
+    state = json.loads(metadata.get("plkd", "{}"))
+    if state.get("format") != FORMAT:
+        raise ValueError(f"{path} is no checkpoint of this version of plkd. Fix: name an empty folder as checkpoint_dir.")
+    if state["settings"] != json.loads(json.dumps(settings)):
+        changed = [k for k, v in settings.items() if state["settings"].get(k) != json.loads(json.dumps(v))]
+        raise ValueError(
+            f"{path} belongs to a run of other settings ({', '.join(changed) or 'unknown'} differ); expected the same "
+            "data, model and training arguments. Fix: name an empty folder as checkpoint_dir, or delete the file."
+        )
+    parts = {p: tensors.pop(f"split.{p}").numpy().astype(np.int64) for p in ("train", "validation", "test", "unlabeled")}
+    return {**state, "tensors": tensors, "split": Split(**parts, note=state["note"])}

@@ -1,0 +1,52 @@
+"""The reference as Lightning sees it: one loader for training, one for validation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+
+from plkd.data import Cells
+from plkd.train._sampler import BalancedSampler
+from plkd.train._split import Split
+
+_VALIDATION_BATCH = 1024
+
+
+class ReferenceData(pl.LightningDataModule):
+    """Mini-batches of the reference.
+
+    Parameters
+    ----------
+    cells
+        The reference.
+    split
+        Which cells train and which validate.
+    batch_size
+        Cells per training mini-batch.
+    balance
+        Class balance of the training mini-batches (:class:`~plkd.train._sampler.BalancedSampler`).
+    """
+
+    def __init__(self, cells: Cells, split: Split, *, batch_size: int, balance: float):
+        super().__init__()
+        self.cells, self.split = cells, split
+        self.sampler = BalancedSampler(split.train, cells.labels[split.train], batch_size=batch_size, balance=balance)
+        # The names scvi-tools' TrainRunner reads.
+        self.train_idx, self.val_idx, self.test_idx = split.train, split.validation, split.test
+        self.n_train, self.n_val = len(split.train), len(split.validation)
+
+    def train_dataloader(self) -> Any:
+        """Shuffled, class-balanced mini-batches."""
+        return torch.utils.data.DataLoader(self.cells, sampler=self.sampler, batch_size=None, collate_fn=_as_is)
+
+    def val_dataloader(self) -> Any:
+        """Held-out cells in order; nothing is dropped."""
+        batches = [self.val_idx[i : i + _VALIDATION_BATCH] for i in range(0, self.n_val, _VALIDATION_BATCH)]
+        return torch.utils.data.DataLoader(self.cells, sampler=batches, batch_size=None, collate_fn=_as_is)  # type: ignore[arg-type]
+
+
+def _as_is(batch: dict[str, Any]) -> dict[str, Any]:
+    return batch
+

@@ -1,0 +1,87 @@
+"""Second phase: the Student learns from the labels and from the Teacher."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from plkd.module import PLKDModule
+from plkd.nn import distillation_loss, mean_entropy_loss, prior_matching_loss
+from plkd.train._augment import hide_features
+from plkd.train._plan import PhasePlan
+
+
+class DistillationPlan(PhasePlan):
+    """``kd_weight`` * T^2 KL + (1 - ``kd_weight``) * cross-entropy + ``entropy_weight`` * self-entropy term.
+
+    Parameters
+    ----------
+    module
+        Its Student learns; the Teacher is not touched.
+    teacher_logits
+        The Teacher's logits for the clean cells, shape ``(n_obs, n_labels)``, computed once; None where ``kd_weight`` is 0.
+    prior
+        Label shares as the training loader draws them, shape ``(n_labels,)``.
+    kd_weight
+        In [0, 1]; 0 trains the Student on the labels alone.
+    temperature
+        Of the distillation, ``> 0``.
+    entropy
+        ``"prior"`` is :func:`~plkd.nn.prior_matching_loss`, ``"released"`` the authors' :func:`~plkd.nn.mean_entropy_loss`.
+    entropy_weight
+        Weight of that term; 0 leaves it out.
+    hide_rate, label_smoothing
+        As for the Teacher.
+    **kwargs
+        Optimiser and schedule, as in :class:`~plkd.train._plan.PhasePlan`.
+    """
+
+    phase = "student"
+
+    def __init__(
+        self,
+        module: PLKDModule,
+        teacher_logits: Tensor | None,
+        prior: Tensor,
+        *,
+        kd_weight: float,
+        temperature: float,
+        entropy: Literal["prior", "released"],
+        entropy_weight: float,
+        hide_rate: float,
+        label_smoothing: float,
+        **kwargs: Any,
+    ):
+        super().__init__(module, module.student, **kwargs)
+        self.register_buffer("teacher_logits", teacher_logits, persistent=False)
+        self.register_buffer("prior", prior, persistent=False)
+        self.kd_weight, self.temperature = kd_weight, temperature
+        self.entropy, self.entropy_weight = entropy, entropy_weight
+        self.hide_rate, self.label_smoothing = hide_rate, label_smoothing
+
+    def training_loss(self, batch: dict[str, Any]) -> dict[str, Tensor]:
+        """Return the loss and its parts."""
+        logits, _ = self.module.student(hide_features(self.module.scale(batch), self.hide_rate))
+        labels = batch["labels"]
+        parts: dict[str, Tensor] = {}
+        loss = torch.zeros((), device=logits.device)
+        if self.kd_weight < 1 and bool((labels >= 0).any()):
+            parts["ce_loss"] = F.cross_entropy(logits, labels, ignore_index=-1, label_smoothing=self.label_smoothing)
+            loss = loss + (1 - self.kd_weight) * parts["ce_loss"]
+        if self.kd_weight > 0:
+            taught = self.teacher_logits[batch["index"]]  # type: ignore[index]
+            parts["kd_loss"] = distillation_loss(logits, taught, temperature=self.temperature)
+            loss = loss + self.kd_weight * parts["kd_loss"]
+        if self.entropy_weight:
+            parts["entropy_loss"] = (
+                mean_entropy_loss(logits) if self.entropy == "released" else prior_matching_loss(logits, self.prior)  # type: ignore[arg-type]
+            )
+            loss = loss + self.entropy_weight * parts["entropy_loss"]
+        return {"loss": loss, **parts}
+
+    def validation_logits(self, batch: dict[str, Any]) -> Tensor:
+        """Return the Student's logits."""
+        return self.module.student(self.module.scale(batch))[0]

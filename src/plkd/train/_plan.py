@@ -1,0 +1,129 @@
+"""What the Teacher's and the Student's training have in common: optimiser, schedule, validation."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Iterable
+from typing import Any, Literal
+
+import lightning.pytorch as pl
+import torch
+import torchmetrics
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from plkd.module import PLKDModule
+
+#: Share of the steps that the one-cycle schedule spends on the way up.
+WARMUP_SHARE = 0.2
+
+
+class PhasePlan(pl.LightningModule):
+    """One phase of training: updates one network of the module and reports on the held-out cells.
+
+    Parameters
+    ----------
+    module
+        The whole module; scvi-tools' callbacks look for it under this name.
+    network
+        The part of it that learns in this phase.
+    n_steps
+        Optimiser steps in the whole phase, for the schedule.
+    lr, weight_decay
+        Learning rate at its highest, and weight decay.
+    optimizer
+        ``"adamw"``, ``"adam"`` or ``"sgd"`` (momentum 0.9).
+    schedule
+        ``"one_cycle"``: up over the first fifth, then a cosine to zero; ``"cosine"``: down to 1 % of ``lr``;
+        ``"constant"``.
+    first_epoch, first_step
+        Epochs and steps done before, in a resumed run.
+    """
+
+    phase: str
+
+    def __init__(
+        self,
+        module: PLKDModule,
+        network: nn.Module,
+        *,
+        n_steps: int,
+        lr: float,
+        weight_decay: float,
+        optimizer: Literal["adamw", "adam", "sgd"],
+        schedule: Literal["one_cycle", "cosine", "constant"],
+        first_epoch: int = 0,
+        first_step: int = 0,
+    ):
+        super().__init__()
+        self.first_epoch, self.first_step = first_epoch, first_step
+        self.module, self.network = module, network
+        self.n_steps, self.lr, self.weight_decay = n_steps, lr, weight_decay
+        self.optimizer_name, self.schedule = optimizer, schedule
+        macro = {"num_classes": max(module.n_labels, 2), "average": "macro"}
+        self.f1 = torchmetrics.classification.MulticlassF1Score(**macro)
+        self.accuracy = torchmetrics.classification.MulticlassAccuracy(
+            num_classes=macro["num_classes"], average="micro"
+        )
+
+    @abstractmethod
+    def training_loss(self, batch: dict[str, Any]) -> dict[str, Tensor]:
+        """Return the parts of the loss of a mini-batch; ``loss`` is what is minimised."""
+
+    @abstractmethod
+    def validation_logits(self, batch: dict[str, Any]) -> Tensor:
+        """Return logits of a mini-batch of held-out cells, shape ``(n_obs, n_labels)``."""
+
+    def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
+        """Run one step and log every part of the loss."""
+        parts = self.training_loss(batch)
+        n_obs = len(batch["labels"])
+        for name, value in parts.items():
+            self.log(f"{self.phase}_{name}_train", value.detach(), on_step=False, on_epoch=True, batch_size=n_obs)
+        # The names scvi-tools' progress bar and checkpoints look for.
+        self.log("train_loss", parts["loss"].detach(), on_step=False, on_epoch=True, prog_bar=True, batch_size=n_obs)
+        return parts["loss"]
+
+    def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
+        """Score held-out cells."""
+        logits, labels = self.validation_logits(batch), batch["labels"]
+        loss = F.cross_entropy(logits, labels)
+        n_obs = len(labels)
+        predicted = logits.argmax(dim=-1)
+        self.f1.update(predicted, labels)
+        self.accuracy.update(predicted, labels)
+        for name, value in (("ce_loss", loss), ("macro_f1", self.f1), ("accuracy", self.accuracy)):
+            self.log(f"{self.phase}_{name}_validation", value, on_step=False, on_epoch=True, batch_size=n_obs)
+        self.log("validation_loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=n_obs)
+
+    def _learning(self) -> Iterable[nn.Parameter]:
+        return self.network.parameters()
+
+    def configure_optimizers(self) -> Any:
+        """Return the optimiser and its schedule, stepped every mini-batch."""
+        # Biases, norms and the class token are not shrunk.
+        decayed = [p for p in self._learning() if p.ndim == 2]
+        kept = [p for p in self._learning() if p.ndim != 2]
+        groups = [{"params": decayed, "weight_decay": self.weight_decay}, {"params": kept, "weight_decay": 0.0}]
+        optimizer: torch.optim.Optimizer
+        if self.optimizer_name == "sgd":
+            # The released form shrinks every parameter.
+            optimizer = torch.optim.SGD(self._learning(), self.lr, momentum=0.9, weight_decay=self.weight_decay)
+        elif self.optimizer_name == "adam":
+            optimizer = torch.optim.Adam(self._learning(), self.lr, weight_decay=self.weight_decay)
+        else:
+            optimizer = torch.optim.AdamW(groups, self.lr, fused=True)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self.lr_share)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def lr_share(self, step: int) -> float:
+        """Return the share of ``lr`` in force at a step of this phase."""
+        done = min((self.first_step + step) / max(self.n_steps, 1), 1.0)
+        if self.schedule == "constant":
+            return 1.0
+        if self.schedule == "cosine":
+            return 0.01 + 0.99 * (1 + math.cos(math.pi * done)) / 2
+        if done < WARMUP_SHARE:
+            return 0.04 + 0.96 * done / WARMUP_SHARE
+        return (1 + math.cos(math.pi * (done - WARMUP_SHARE) / (1 - WARMUP_SHARE))) / 2

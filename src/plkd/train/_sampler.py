@@ -1,0 +1,54 @@
+"""Which cells make up each training mini-batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+
+class BalancedSampler(torch.utils.data.Sampler[np.ndarray]):
+    """Yield mini-batches of cell numbers, rare labels drawn more often.
+
+    A label with n of N cells is drawn with a weight proportional to n^(1 - balance): 0 leaves the labels' shares as they
+    are (each cell once an epoch), 1 draws every label equally often. Only training mini-batches are drawn so; no cell
+    is copied and none is seen by validation.
+
+    Parameters
+    ----------
+    cells
+        Cell numbers to draw from.
+    labels
+        Their label codes; unlabelled cells (``-1``) are drawn as often as in the data.
+    batch_size
+        Cells per mini-batch; the last may be smaller.
+    balance
+        In [0, 1].
+    """
+
+    def __init__(self, cells: np.ndarray, labels: np.ndarray, *, batch_size: int, balance: float):
+        self.cells = torch.as_tensor(cells, dtype=torch.int64)
+        self.batch_size, self.balance = batch_size, balance
+        codes = np.where(labels < 0, labels.max(initial=0) + 1, labels)
+        counts = np.bincount(codes)
+        weights = counts[codes] ** -float(balance)
+        weights[labels < 0] = 1.0 if balance == 0 else weights[labels >= 0].mean() if (labels >= 0).any() else 1.0
+        self.weights = torch.as_tensor(weights / weights.sum(), dtype=torch.float64)
+
+    def __len__(self) -> int:
+        return -(-len(self.cells) // self.batch_size)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        n = len(self.cells)
+        drawn = torch.randperm(n) if self.balance == 0 else torch.multinomial(self.weights, n, replacement=True)
+        order = self.cells[drawn].numpy()
+        for start in range(0, n, self.batch_size):
+            yield order[start : start + self.batch_size]
+
+
+def label_prior(labels: np.ndarray, n_labels: int, balance: float) -> np.ndarray:
+    """Return the label shares that :class:`BalancedSampler` draws, shape ``(n_labels,)``, summing to 1."""
+    counts = np.bincount(labels[labels >= 0], minlength=n_labels).astype(np.float64)
+    drawn = np.where(counts > 0, np.maximum(counts, 1) ** (1 - balance), 0)
+    return drawn / drawn.sum()

@@ -1,0 +1,136 @@
+"""Which cells teach, which are held out, which have no label."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+#: A batch is held out only if every label keeps this share of its cells in training.
+KEPT_SHARE = 0.9
+
+
+@dataclass(frozen=True)
+class Split:
+    """Cell numbers of each part, and one line saying how they were chosen.
+
+    Attributes
+    ----------
+    train, validation, test
+        Labelled cells, int64, sorted.
+    unlabeled
+        Cells without a label, int64, sorted; they take no part in training by default.
+    note
+        How the validation cells were chosen, for the log.
+    """
+
+    train: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray
+    unlabeled: np.ndarray
+    note: str
+
+
+def split_cells(
+    labels: np.ndarray,
+    batch: np.ndarray,
+    rng: np.random.Generator,
+    *,
+    train_size: float = 0.9,
+    validation_size: float | None = None,
+    external_indexing: Sequence[np.ndarray] | None = None,
+) -> Split:
+    """Hold out whole batches where every label can spare them, otherwise a part of every label.
+
+    Parameters
+    ----------
+    labels
+        Label codes, shape ``(n_obs,)``, ``-1`` where unlabelled.
+    batch
+        Batch codes, shape ``(n_obs,)``.
+    rng
+        Draws the cells.
+    train_size
+        Share of the labelled cells to train on, in (0, 1].
+    validation_size
+        Share to hold out; None takes the rest. What is left over becomes the test cells.
+    external_indexing
+        Arrays of cell numbers for training, validation and (optional) test, used as they are.
+
+    Returns
+    -------
+    The split. A label's only cell always trains.
+
+    Raises
+    ------
+    ValueError
+        If the sizes do not fit, or ``external_indexing`` overlaps, leaves the data, or has no labelled training cell.
+    """
+    unlabeled = np.flatnonzero(labels < 0)
+    if external_indexing is not None:
+        return _external(labels, unlabeled, external_indexing)
+    held = 1 - train_size if validation_size is None else validation_size
+    if not 0 < train_size <= 1 or held < 0 or train_size + held > 1 + 1e-9:
+        raise ValueError(
+            f"train_size={train_size} and validation_size={validation_size} do not fit; expected train_size in (0, 1] "
+            "and a sum of at most 1, e.g. train_size=0.9."
+        )
+    labelled = np.flatnonzero(labels >= 0)
+    tested = 1 - train_size - held
+    test = _stratified(labels, labelled, tested, rng) if tested > 1e-9 else np.array([], dtype=np.int64)
+    rest = np.setdiff1d(labelled, test)
+    share = held / (1 - tested) if held else 0.0
+    batches = _whole_batches(labels, batch, rest, share, rng) if share else []
+    if batches:
+        validation = rest[np.isin(batch[rest], batches)]
+        note = f"{len(batches)} whole batches held out for validation ({len(validation)} cells)"
+    else:
+        validation = _stratified(labels, rest, share, rng)
+        several = len(np.unique(batch[rest])) > 1
+        why = " (no batch can be held out without costing a label over 10 % of its cells)" if several else ""
+        note = f"{len(validation)} cells held out for validation, stratified by label{why}"
+    return Split(np.setdiff1d(rest, validation), validation, test, unlabeled, note)
+
+
+def _stratified(labels: np.ndarray, cells: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
+    chosen = [np.array([], dtype=np.int64)]
+    for label in np.unique(labels[cells]):
+        members = cells[labels[cells] == label]
+        n_held = min(math.floor(len(members) * share + 0.5), len(members) - 1)
+        chosen.append(rng.permutation(members)[:n_held])
+    return np.sort(np.concatenate(chosen))
+
+
+def _whole_batches(
+    labels: np.ndarray, batch: np.ndarray, cells: np.ndarray, share: float, rng: np.random.Generator
+) -> list[int]:
+    """Return batches that fit into ``share`` of the cells and that every label can spare; may be empty."""
+    codes = np.unique(batch[cells])
+    total = np.bincount(labels[cells])
+    held, held_counts = [], np.zeros_like(total)
+    for code in rng.permutation(codes):
+        counts = held_counts + np.bincount(labels[cells][batch[cells] == code], minlength=len(total))
+        if len(held) + 1 == len(codes) or counts.sum() > share * len(cells):
+            continue
+        if (total - counts >= KEPT_SHARE * total).all():
+            held.append(int(code))
+            held_counts = counts
+    return held
+
+
+def _external(labels: np.ndarray, unlabeled: np.ndarray, external_indexing: Sequence[np.ndarray]) -> Split:
+    parts = [np.asarray(part, dtype=np.int64).ravel() for part in external_indexing]
+    if not 1 <= len(parts) <= 3:
+        raise ValueError(f"external_indexing holds {len(parts)} arrays; expected [train, validation] or [.., .., test].")
+    parts += [np.array([], dtype=np.int64)] * (3 - len(parts))
+    together = np.concatenate(parts)
+    if len(np.unique(together)) != len(together):
+        raise ValueError("external_indexing: some cells are in two parts; expected disjoint arrays of cell numbers.")
+    if len(together) and (together.min() < 0 or together.max() >= len(labels)):
+        raise ValueError(f"external_indexing: cell numbers must lie in [0, {len(labels)}).")
+    train, validation, test = (np.sort(part[labels[part] >= 0]) for part in parts)
+    if not len(train):
+        raise ValueError("external_indexing: no labelled cell to train on.")
+    return Split(train, validation, test, unlabeled, f"split given: {len(validation)} cells for validation")

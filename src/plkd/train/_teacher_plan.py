@@ -1,0 +1,75 @@
+"""First phase: the Teacher learns the labels and a latent space that batches share."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from plkd.module import PLKDModule
+from plkd.nn import alignment_loss, divergence_loss, released_divergence_loss
+from plkd.train._augment import hide_features
+from plkd.train._plan import PhasePlan
+
+
+class TeacherPlan(PhasePlan):
+    """Cross-entropy + ``divergence_weight`` * divergence + ``alignment_weight`` * alignment.
+
+    Parameters
+    ----------
+    module
+        Its Teacher learns.
+    divergence
+        ``"probabilities"`` is :func:`~plkd.nn.divergence_loss`, ``"released"`` the authors' form.
+    divergence_weight, alignment_weight
+        Weights of the terms; 0 leaves one out.
+    hide_rate
+        Mean share of the features hidden from each training cell.
+    label_smoothing
+        Share of the target spread evenly over the labels, in [0, 1).
+    **kwargs
+        Optimiser and schedule, as in :class:`~plkd.train._plan.PhasePlan`.
+    """
+
+    phase = "teacher"
+
+    def __init__(
+        self,
+        module: PLKDModule,
+        *,
+        divergence: Literal["probabilities", "released"],
+        divergence_weight: float,
+        alignment_weight: float,
+        hide_rate: float,
+        label_smoothing: float,
+        **kwargs: Any,
+    ):
+        super().__init__(module, module.teacher, **kwargs)
+        self.divergence = divergence
+        self.divergence_weight, self.alignment_weight = divergence_weight, alignment_weight
+        self.hide_rate, self.label_smoothing = hide_rate, label_smoothing
+
+    def training_loss(self, batch: dict[str, Any]) -> dict[str, Tensor]:
+        """Return the loss and its parts."""
+        x = hide_features(self.module.scale(batch), self.hide_rate)
+        out = self.module.teacher(x, batch["present"])
+        labels = batch["labels"]
+        parts = {"ce_loss": F.cross_entropy(out.logits, labels, ignore_index=-1, label_smoothing=self.label_smoothing)}
+        loss = parts["ce_loss"]
+        if self.divergence_weight:
+            released = self.divergence == "released"
+            parts["divergence_loss"] = (
+                released_divergence_loss(out.latent, out.logits)
+                if released
+                else divergence_loss(out.latent, out.logits.softmax(dim=-1))
+            )
+            loss = loss + self.divergence_weight * parts["divergence_loss"]
+        if self.alignment_weight:
+            parts["alignment_loss"] = alignment_loss(out.latent, labels, batch["batch"])
+            loss = loss + self.alignment_weight * parts["alignment_loss"]
+        return {"loss": loss, **parts}
+
+    def validation_logits(self, batch: dict[str, Any]) -> Tensor:
+        """Return the Teacher's logits."""
+        return self.module.teacher(self.module.scale(batch), batch["present"]).logits

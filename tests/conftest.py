@@ -1,0 +1,126 @@
+"""Tiny data with a known answer, seeds, and the folder of real data."""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from anndata import AnnData
+from scipy import sparse
+
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+N_MARKERS = 10
+FORMATS: dict[str, Callable] = {
+    "dense": np.asarray,
+    "csr": sparse.csr_matrix,
+    "csc": sparse.csc_matrix,
+    "csr_array": sparse.csr_array,
+    "csc_array": sparse.csc_array,
+}
+
+
+def _make_adata(
+    n_obs: int = 120,
+    n_genes: int = 60,
+    n_labels: int = 3,
+    n_batches: int = 2,
+    *,
+    seed: int = 0,
+    fmt: str = "csr",
+    dtype: str = "float32",
+) -> AnnData:
+    """Make counts in which each label is told by 10 marker genes of its own (``var["marker_of"]``).
+
+    ``obs`` has ``cell_type`` (``type_0``, ...) and ``batch`` (``batch_0``, ...), in random order, every label in every
+    batch. Batches differ by a factor per gene, cells by their depth. The same ``seed`` gives the same cells in any format.
+    """
+    if n_genes < N_MARKERS * n_labels:
+        raise ValueError(f"{n_labels} labels need at least {N_MARKERS * n_labels} genes, got n_genes={n_genes}.")
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(n_obs)
+    label, batch = order % n_labels, order // n_labels % n_batches
+
+    marker_of = np.arange(n_genes) // N_MARKERS
+    marker_of[marker_of >= n_labels] = -1
+    rate = np.where(label[:, None] == marker_of[None, :], 6.0, 0.6)
+    rate = rate * rng.lognormal(0, 0.2, size=(n_batches, n_genes))[batch]
+    rate = rate * rng.lognormal(0, 0.3, size=(n_obs, 1))
+    counts = rng.poisson(rate).astype(dtype)
+
+    obs = pd.DataFrame(
+        {
+            "cell_type": pd.Categorical([f"type_{i}" for i in label], [f"type_{i}" for i in range(n_labels)]),
+            "batch": pd.Categorical([f"batch_{i}" for i in batch], [f"batch_{i}" for i in range(n_batches)]),
+        },
+        index=[f"cell_{i:04d}" for i in range(n_obs)],
+    )
+    var = pd.DataFrame(
+        {"marker_of": [f"type_{i}" if i >= 0 else "" for i in marker_of]},
+        index=[f"GENE{i:03d}" for i in range(n_genes)],
+    )
+    return AnnData(FORMATS[fmt](counts), obs=obs, var=var)
+
+
+@pytest.fixture(scope="session")
+def make_adata() -> Callable[..., AnnData]:
+    """Give the factory: ``make_adata(n_obs=120, n_genes=60, n_labels=3, n_batches=2, seed=0, fmt="csr", dtype=...)``."""
+    return _make_adata
+
+
+@pytest.fixture
+def ref_query(make_adata) -> tuple[AnnData, AnnData]:
+    """Give a reference of two batches and a query from a third, with its genes in another order and its labels kept."""
+    adata = make_adata(n_obs=180, n_batches=3)
+    is_query = (adata.obs["batch"] == "batch_2").to_numpy()
+    genes = np.random.default_rng(1).permutation(adata.n_vars)
+    return adata[~is_query].copy(), adata[is_query, genes].copy()
+
+
+@pytest.fixture(scope="session")
+def marker_sets(make_adata) -> dict[str, list[str]]:
+    """Give the true pattern of each label in the data of ``make_adata``: its markers."""
+    marker_of = make_adata(n_obs=3).var["marker_of"]
+    return {f"{label} markers": list(marker_of.index[marker_of == label]) for label in marker_of.unique() if label}
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """Give the folder of real data sets, or skip."""
+    folder = os.environ.get("PLKD_DATA")
+    if not folder:
+        pytest.skip("PLKD_DATA is not set: no folder of real data sets")
+    return Path(folder)
+
+
+@pytest.fixture(autouse=True)
+def _seeds() -> None:
+    """Start every test from the same random state, in whatever order the tests run."""
+    random.seed(0)
+    np.random.seed(0)  # noqa: NPY002 - scvi-tools and scikit-learn draw from the global generator
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _close_figures() -> Iterator[None]:
+    yield
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    on_gpu = [item for item in items if item.get_closest_marker("gpu")]
+    if not on_gpu:
+        return
+    import torch
+
+    if not torch.cuda.is_available():
+        for item in on_gpu:
+            item.add_marker(pytest.mark.skip(reason="no CUDA device"))

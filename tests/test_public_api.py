@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import importlib
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import plkd
+
+API_PAGE = Path(__file__).parents[1] / "docs" / "api" / "index.md"
+
+
+def documented() -> list[list[str]]:
+    """Entries of the API page's autosummary tables, split at the dots, without the leading ``plkd``."""
+    entries = re.findall(r"^ +plkd\.([\w.]+)$", API_PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return [entry.split(".") for entry in entries]
+
+
+SUBMODULES = sorted({entry[0] for entry in documented() if len(entry) == 2})
+
+
+def test_public_names_are_those_of_the_api_page():
+    assert {entry[0] for entry in documented()} == set(plkd.__all__) - {"__version__"}
+
+
+@pytest.mark.parametrize("submodule", SUBMODULES)
+def test_submodule_names_are_those_of_the_api_page(submodule):
+    on_page = {entry[1] for entry in documented() if entry[0] == submodule and len(entry) == 2}
+    public = set(importlib.import_module(f"plkd.{submodule}").__all__)
+    assert on_page == public - set(plkd.__all__)  # a name that is public at the top is documented there
+
+
+@pytest.mark.parametrize("name", plkd.__all__)
+def test_public_name_resolves_and_is_listed_by_dir(name):
+    assert getattr(plkd, name) is not None
+    assert name in dir(plkd)
+
+
+def test_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no_such_name"):
+        _ = plkd.no_such_name
+
+
+@pytest.mark.parametrize(
+    ("module", "kept_out"),
+    [
+        ("plkd", {"scvi", "lightning", "pytorch_lightning", "torch"}),
+        ("plkd.align", {"scvi", "lightning", "pytorch_lightning", "torch"}),
+        ("plkd.patterns", {"scvi", "lightning", "pytorch_lightning", "torch"}),
+        ("plkd.nn", {"scvi", "lightning", "pytorch_lightning", "anndata"}),
+        ("plkd.annotator", {"scvi", "lightning", "pytorch_lightning"}),
+    ],
+)
+def test_import_keeps_heavy_modules_out(module, kept_out):
+    code = f"import sys, {module}; print(*sorted({kept_out} & set(sys.modules)))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.split() == []
