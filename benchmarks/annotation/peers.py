@@ -1,4 +1,4 @@
-"""Peers: plain classifiers on log1p of counts per 10,000, fitted on the reference alone."""
+"""Peers: plain classifiers on log1p of counts per 10,000, fitted on the reference alone, and scANVI."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from sklearn.svm import LinearSVC
 
 from benchmarks.annotation.prediction import Prediction
 from benchmarks.annotation.tasks import Task
+
+UNLABELLED = "Unknown"
 
 
 def log_normalise(adata: ad.AnnData) -> sp.csr_matrix:
@@ -86,5 +88,28 @@ def neighbours_on_components(task: Task, seed: int) -> dict[str, Prediction]:
 
 def mlp_on_components(task: Task, seed: int) -> dict[str, Prediction]:
     """Multi-layer perceptron on 100 principal components."""
-    classifier = MLPClassifier(random_state=seed)
+    classifier = MLPClassifier((256, 128), random_state=seed)
     return {"MLP-pca100": _classify(task, seed, principal_components, classifier)}
+
+
+def scanvi(task: Task, seed: int) -> dict[str, Prediction]:
+    """SCVI on reference and query, then SCANVI with the query as unlabelled: transductive, unlike all others here."""
+    import scvi
+
+    scvi.settings.seed = seed
+    start = perf_counter()
+    labels_key, batch_key = task.spec.labels_key, task.spec.batch_key
+    both = ad.concat({"reference": task.reference, "query": task.query}, label="side", index_unique="-")
+    both.obs[labels_key] = np.concatenate([task.labels, np.full(task.query.n_obs, UNLABELLED)])
+    both.obs[batch_key] = (both.obs["side"].astype(str) + "-" + both.obs[batch_key].astype(str)).astype("category")
+    scvi.model.SCVI.setup_anndata(both, batch_key=batch_key, labels_key=labels_key)
+    vae = scvi.model.SCVI(both, n_layers=2, n_latent=30, gene_likelihood="nb")
+    # A last mini-batch of one cell stops batch norm.
+    sizes = {"batch_size": next(n for n in (128, 127, 126, 125) if round(both.n_obs * 0.9) % n != 1)}
+    vae.train(train_size=0.9, enable_progress_bar=False, **sizes)
+    model = scvi.model.SCANVI.from_scvi_model(vae, unlabeled_category=UNLABELLED)
+    model.train(max_epochs=20, train_size=0.9, n_samples_per_label=100, enable_progress_bar=False, **sizes)
+    fitted = perf_counter()
+    probabilities = model.predict(indices=np.flatnonzero(both.obs["side"] == "query"), soft=True)
+    labels = probabilities.columns.to_numpy().astype(str)[probabilities.to_numpy().argmax(axis=1)]
+    return {"scanvi": Prediction(labels, probabilities, fitted - start, perf_counter() - fitted)}

@@ -79,7 +79,8 @@ def record(out: Path, task: Task, method: str, seed: int, prediction: Prediction
     row |= {"n_ref": task.reference.n_obs, "n_query": task.query.n_obs, "versions": versions()}
     append(out, row)
     logger.info(
-        "%(task)s %(fold)s %(method)s seed %(seed)s: accuracy %(accuracy).4f, macro-F1 %(macro_f1).4f, fit %(fit_s).1f s", row
+        "%(task)s %(fold)s %(method)s seed %(seed)s: accuracy %(accuracy).4f, macro-F1 %(macro_f1).4f, fit %(fit_s).1f s",
+        row,
     )
 
 
@@ -107,7 +108,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--task-file", type=Path, default=TASK_FILE, help="default: the tasks.toml beside this script")
     parser.add_argument("--tasks", nargs="+", help="names from the task file; default: all")
-    parser.add_argument("--methods", nargs="+", choices=METHODS, default=["SVM", "LR-hvg2000", "plkd"], metavar="METHOD")
+    parser.add_argument(
+        "--methods", nargs="+", choices=METHODS, default=["SVM", "LR-hvg2000", "plkd"], metavar="METHOD"
+    )
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--out", type=Path, default=Path("results.csv"))
     args = parser.parse_args()
@@ -117,7 +120,9 @@ def main() -> None:
     specs = read_specs(args.task_file)
     unknown = set(args.tasks or ()) - {spec.name for spec in specs}
     if unknown:
-        parser.error(f"no such task: {', '.join(sorted(unknown))}; {args.task_file} has {', '.join(s.name for s in specs)}")
+        parser.error(
+            f"no such task: {', '.join(sorted(unknown))}; {args.task_file} has {', '.join(s.name for s in specs)}"
+        )
     run([s for s in specs if not args.tasks or s.name in args.tasks], args.methods, args.seeds, args.out)
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import anndata as ad
+import h5py
 import numpy as np
 import scipy.sparse as sp
 
@@ -68,7 +69,9 @@ class Task:
 def data_folder() -> Path:
     """Return the folder that ``PLKD_DATA`` names."""
     if "PLKD_DATA" not in os.environ:
-        raise KeyError("PLKD_DATA is not set: export PLKD_DATA=/path/to/the/data/folder (see benchmarks/annotation/README.md).")
+        raise KeyError(
+            "PLKD_DATA is not set: export PLKD_DATA=/path/to/the/data/folder (see benchmarks/annotation/README.md)."
+        )
     return Path(os.environ["PLKD_DATA"])
 
 
@@ -82,11 +85,9 @@ def _read(spec: Spec, name: str) -> ad.AnnData:
     """Read one file as raw counts, with labels and batches as strings and without the cells to be dropped."""
     path = data_folder() / name
     if spec.modality:
-        import mudata as md
-
-        mdata = md.read_h5mu(path)
-        modality = mdata[spec.modality]
-        columns = mdata.obs.loc[modality.obs_names, [spec.labels_key, spec.batch_key]]
+        with h5py.File(path) as file:  # one modality of a MuData file, and the columns that its modalities share
+            modality, columns = (ad.io.read_elem(file[part]) for part in (f"mod/{spec.modality}", "obs"))
+        columns = columns.loc[modality.obs_names, [spec.labels_key, spec.batch_key]]
     else:
         modality = ad.read_h5ad(path)
         columns = modality.obs[[spec.labels_key, spec.batch_key]]
@@ -99,9 +100,7 @@ def _task(spec: Spec, fold: str, reference: ad.AnnData, query: ad.AnnData) -> Ta
     """Restrict both sides to the genes they share and the query to labels that the reference has; hide its labels."""
     genes = reference.var_names.intersection(query.var_names, sort=False)
     reference, query = reference[:, genes].copy(), query[:, genes].copy()
-    if spec.split != "random":
-        known = set(reference.obs[spec.labels_key])
-        query = query[query.obs[spec.labels_key].isin(known)].copy()
+    query = query[query.obs[spec.labels_key].isin(set(reference.obs[spec.labels_key]))].copy()
     truth = query.obs.pop(spec.labels_key).to_numpy().astype(str)
     reference.obs = reference.obs.astype("category")
     return Task(spec, fold, reference, query, truth, data_folder() / "genesets" / spec.gene_sets)

@@ -37,6 +37,20 @@ class PatternSettings:
 
 
 @dataclass(frozen=True)
+class ScalingSettings:
+    """How the input is scaled beyond log1p of counts per 10,000.
+
+    Attributes
+    ----------
+    weight_power
+        Genes are weighted by the spread of the labels' means to this power (:func:`plkd.train.label_weights`); 0
+        weighs all genes alike.
+    """
+
+    weight_power: float = 1.0
+
+
+@dataclass(frozen=True)
 class TeacherSettings:
     """Arguments of :class:`plkd.nn.Teacher`."""
 
@@ -121,6 +135,7 @@ class Preset:
     """
 
     patterns: PatternSettings = field(default_factory=PatternSettings)
+    scaling: ScalingSettings = field(default_factory=ScalingSettings)
     teacher: TeacherSettings = field(default_factory=TeacherSettings)
     student: StudentSettings = field(default_factory=StudentSettings)
     teacher_training: TeacherTraining = field(default_factory=TeacherTraining)
@@ -132,7 +147,7 @@ class Preset:
         Parameters
         ----------
         **parts
-            By part (``patterns``, ``teacher``, ``student``, ``teacher_training``, ``student_training``) the settings
+            By part (``patterns``, ``scaling``, ``teacher``, ``student``, ``teacher_training``, ``student_training``) the settings
             to change.
 
         Raises
@@ -169,6 +184,7 @@ paper = Preset(
     patterns=PatternSettings(
         min_size=5, max_size=None, max_patterns=299, max_overlap=1.0, max_set_size=300, learned=False
     ),
+    scaling=ScalingSettings(weight_power=0.0),
     teacher=TeacherSettings(
         n_free=1,
         width=48,

@@ -207,7 +207,7 @@ class Annotator:
         folder.mkdir(parents=True, exist_ok=True)
         membership = self.patterns.membership
         tensors = {f"student.{name}": value for name, value in self._student.state_dict().items()}
-        tensors["rna.gene_share"] = self._scaling[RNA].gene_share
+        tensors |= {f"rna.{name}": value for name, value in self._scaling[RNA].state_dict().items()}
         for name in ("data", "indices", "indptr"):
             tensors[f"patterns.{name}"] = torch.from_numpy(np.array(getattr(membership, name)))
         n_hidden = [layer.out_features for layer in (self._student.inputs[0], *self._student.hidden) if hasattr(layer, "out_features")]
@@ -249,11 +249,13 @@ class Annotator:
         features = modality["features"]
         student = Student({RNA: len(features)}, len(about["labels"]), n_hidden=about["student"]["n_hidden"])
         student.load_state_dict({k.removeprefix("student."): v for k, v in tensors.items() if k.startswith("student.")})
+        scaling = RNAScaling(tensors["rna.gene_share"])
+        scaling.load_state_dict({k.removeprefix("rna."): v for k, v in tensors.items() if k.startswith("rna.")})
         named = about["patterns"]
         parts = tuple(tensors[f"patterns.{name}"].numpy() for name in ("data", "indices", "indptr"))
         return cls(
             student=student,
-            scaling=RNAScaling(tensors["rna.gene_share"]),
+            scaling=scaling,
             labels=about["labels"],
             patterns=PatternSet(
                 tuple(named["names"]),

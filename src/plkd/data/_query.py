@@ -57,7 +57,7 @@ def open_query(
     matrix, where = get_matrix(adata, layer)
     alignment = align_features(features, adata.var_names)
     rows = Rows(matrix, alignment.columns)
-    scale = detect_scale(Rows(matrix) if rows.in_memory else rows, where, other_layers=layer_names(adata))
+    scale = detect_scale(Rows(rows.matrix) if rows.in_memory else rows, where, other_layers=layer_names(adata))
     say = logger.warning if alignment.fraction < COMFORT else logger.info
     say("Query: %d cells, %s", adata.n_obs, alignment)
     if scale != trained_on:

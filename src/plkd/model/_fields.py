@@ -11,6 +11,7 @@ import pandas as pd
 from anndata import AnnData
 from scvi.data.fields import CategoricalObsField, LayerField
 
+from plkd.align import align_features
 from plkd.data import Rows, detect_scale, get_matrix, layer_names
 
 logger = logging.getLogger("plkd")
@@ -34,8 +35,10 @@ class MatrixField(LayerField):
         return {**super().register_field(adata), self.SCALE_KEY: scale}
 
     def transfer_field(self, state_registry: dict[str, Any], adata_target: AnnData, **kwargs: Any) -> dict[str, Any]:
-        """Register another data set; its features are aligned when they are read."""
-        return self.register_field(adata_target)
+        """Register another data set under the reference's features and scale; it is aligned when it is read."""
+        align_features(state_registry[self.COLUMN_NAMES_KEY], adata_target.var_names)
+        kept = (self.COLUMN_NAMES_KEY, self.N_VARS_KEY, self.SCALE_KEY)
+        return {**self.register_field(adata_target), **{key: state_registry[key] for key in kept}}
 
 
 class CodesField(CategoricalObsField):

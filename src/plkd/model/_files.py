@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import torch
+
 #: Version of what a saved model holds; raised when that changes, together with a migration from the one before.
 FORMAT = 1
 
@@ -30,6 +32,7 @@ def check_target(folder: Path, overwrite: bool) -> None:  # noqa: FBT001
 @contextmanager
 def staged(folder: Path) -> Iterator[Path]:
     """Give an empty folder beside ``folder``; move its files into ``folder`` once the block ends without an error."""
+    folder = folder.resolve()
     staging = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     shutil.rmtree(staging, ignore_errors=True)
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -38,7 +41,7 @@ def staged(folder: Path) -> Iterator[Path]:
         folder.mkdir(exist_ok=True)
         # The data first: model.pt is what makes the folder a model.
         for file in sorted(staging.iterdir(), key=lambda path: path.name.endswith("model.pt")):
-            os.replace(file, folder / file.name)
+            file.replace(folder / file.name)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 
@@ -61,13 +64,15 @@ def check_model(folder: Path, prefix: str | None) -> None:
         raise ValueError(f"{file} is damaged or cut short. Fix: save the model again, or take an intact copy.")
 
 
-def check_format(found: int, folder: Path) -> None:
-    """Refuse a model of a newer version of plkd.
+def check_format(folder: Path, prefix: str | None) -> None:
+    """Refuse a model of a newer version of plkd, before anything is built from it.
 
     Raises
     ------
     ValueError
         Naming both formats.
     """
+    saved = torch.load(folder / f"{prefix or ''}model.pt", map_location="cpu", mmap=True, weights_only=False)
+    found = saved["attr_dict"].get("format_", 0)
     if found > FORMAT:
         raise ValueError(f"{folder} was saved in format {found}; this plkd reads up to {FORMAT}. Fix: update plkd.")

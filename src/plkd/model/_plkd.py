@@ -16,7 +16,7 @@ from scvi.data import AnnDataManager
 from scvi.model.base import BaseModelClass
 
 from plkd import inference, presets
-from plkd.data import Cells, Modality, Rows, get_matrix, open_query
+from plkd.data import Cells, Rows, get_matrix, open_query
 from plkd.model import _attention, _files
 from plkd.model._fields import CodesField, MatrixField, as_text
 from plkd.model._reference import build_patterns, gene_share, is_built, members_of
@@ -171,6 +171,8 @@ class PLKD(TrainingMixin, BaseModelClass):
             labels, or a cell lacks its batch.
         """
         source_registry = kwargs.get("source_registry")
+        # Labels are compared as text.
+        unlabeled_category = str(unlabeled_category).strip()
         setup_method_args = cls._get_setup_method_args(
             cls=cls,
             adata=adata,
@@ -203,6 +205,10 @@ class PLKD(TrainingMixin, BaseModelClass):
         """The patterns in use, over the reference's genes; ``.report`` says what was dropped and why."""
         return self._patterns
 
+    def get_var_names(self, legacy_mudata_format: bool = False) -> np.ndarray:  # noqa: FBT001, FBT002
+        """Return the names of the model's genes, whatever the attached data's order is."""
+        return self._features
+
     @property
     def _n_features(self) -> int:
         return len(self._features)
@@ -219,12 +225,11 @@ class PLKD(TrainingMixin, BaseModelClass):
         """Return the reference with label and batch codes, as the training loader reads it."""
         if self.adata is None:
             raise ValueError("The model was loaded without its reference. Fix: `PLKD.load(path, adata=ref)`.")
-        matrix, where = get_matrix(self.adata, self._layer)
+        cells, _ = self._cells(self.adata)
         codes = self.adata_manager.get_from_registry(REGISTRY_KEYS.LABELS_KEY).ravel().astype(np.int64)
         batch = self.adata_manager.get_from_registry(REGISTRY_KEYS.BATCH_KEY).ravel().astype(np.int64)
         labels = np.where(codes < len(self.labels), codes, -1)
-        modality = Modality(Rows(matrix), self._scale, 1.0, where)
-        return Cells({RNA: modality}, self.adata.n_obs, labels=labels, batch=batch)
+        return Cells(cells.modalities, cells.n_obs, labels=labels, batch=batch)
 
     def _cells(self, adata: AnnData | None) -> tuple[Cells, pd.Index]:
         """Return the cells of a query, or of the reference if None, aligned to the model, and their names."""
@@ -499,7 +504,10 @@ class PLKD(TrainingMixin, BaseModelClass):
         """
         _files.check_target(Path(dir_path), overwrite)
         with _files.staged(Path(dir_path)) as staging:
-            super().save(str(staging), prefix, True, save_anndata, save_kwargs, **kwargs)  # noqa: FBT003
+            super().save(str(staging), prefix, True, save_anndata, save_kwargs, **kwargs)
+        if not save_anndata:
+            # The data of a model that was replaced is not this model's.
+            (Path(dir_path) / f"{prefix or ''}adata.h5ad").unlink(missing_ok=True)
 
     @classmethod
     def load(
@@ -518,8 +526,9 @@ class PLKD(TrainingMixin, BaseModelClass):
         dir_path
             Folder written by :meth:`save`. Its ``model.pt`` is a pickle: load only files that you trust.
         adata
-            Data to attach, e.g. the reference to train on. None attaches what the folder holds, if anything: a model
-            without data predicts, explains and exports.
+            Data to attach, e.g. the reference to train on: it gets the keys that :meth:`setup_anndata` adds; its genes
+            are matched by name, it needs no labels. None attaches what the folder holds, if anything: a model without
+            data predicts, explains and exports.
         accelerator, device
             Where to; as in scvi-tools.
         prefix
@@ -536,9 +545,8 @@ class PLKD(TrainingMixin, BaseModelClass):
         _files.check_model(folder, prefix)
         if adata is None and not (folder / f"{prefix or ''}adata.h5ad").exists():
             adata = False
-        model: PLKD = super().load(str(dir_path), adata, accelerator, device, prefix, **kwargs)
-        _files.check_format(model.format_, folder)
-        return model
+        _files.check_format(folder, prefix)
+        return super().load(str(dir_path), adata, accelerator, device, prefix, **kwargs)
 
     def __repr__(self) -> str:
         return self._summary()

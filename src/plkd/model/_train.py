@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from scvi.train import TrainRunner
 
@@ -18,9 +17,10 @@ from plkd._compat import merge_kwargs
 from plkd.data import Cells
 from plkd.model import _attention
 from plkd.presets import Preset, StudentTraining, TeacherTraining
-from plkd.train import DistillationPlan, ReferenceData, Split, TeacherPlan, run_phase, split_cells
-from plkd.train._checkpoint import Checkpoint, read_checkpoint
-from plkd.train._runner import check_trainer_kwargs
+from plkd.train import DistillationPlan, ReferenceData, Split, TeacherPlan, label_weights, run_phase, split_cells
+from plkd.train._check import check_settings
+from plkd.train._checkpoint import Checkpoint, best_weights, digest, history_of, read_checkpoint
+from plkd.train._runner import merge_trainer_kwargs, own_callbacks
 from plkd.train._sampler import label_prior
 
 logger = logging.getLogger("plkd")
@@ -92,11 +92,14 @@ class TrainingMixin:
         -----
         Scores per epoch are in ``history``: ``teacher_*`` and ``student_*``, ending in ``_train`` or ``_validation``.
         """
-        asked = merge_kwargs(plan_config, plan_kwargs, name="plan")
-        trainer_kwargs = merge_kwargs(trainer_config, trainer_kwargs, name="trainer")
-        early_stopping = trainer_kwargs.pop("early_stopping", early_stopping) if early_stopping else False
-        teacher, student = self._phases(asked, max_epochs, batch_size)
-        check_trainer_kwargs(trainer_kwargs)
+        trainer_kwargs = merge_trainer_kwargs(trainer_config, trainer_kwargs)
+        # Arguments of train() itself can only come from the config here; those given to train() win.
+        own = {name: trainer_kwargs.pop(name, None) for name in ("max_epochs", "accelerator", "devices", "early_stopping")}
+        max_epochs = own["max_epochs"] if max_epochs is None else max_epochs
+        accelerator = own["accelerator"] or accelerator if accelerator == "auto" else accelerator
+        devices = own["devices"] or devices if devices == "auto" else devices
+        early_stopping = early_stopping and own["early_stopping"] is not False
+        teacher, student = self._phases(_asked(plan_config, plan_kwargs), max_epochs, batch_size)
         unknown = set(datasplitter_kwargs or {}) - {"external_indexing"}
         if unknown:
             raise TypeError(f"Unknown datasplitter_kwargs {sorted(unknown)}; expected external_indexing.")
@@ -113,15 +116,19 @@ class TrainingMixin:
             "max_epochs": max_epochs,
             "teacher": dataclasses.asdict(teacher),
             "student": dataclasses.asdict(student),
-            "n_obs": cells.n_obs,
+            "reference": digest(self._features, self.labels, cells.labels, cells.batch),
+            "patterns": digest(self._patterns.membership.indptr, self._patterns.membership.indices),
             "preset": self._settings.to_dict(),
             "train_size": train_size,
             "validation_size": validation_size,
+            "external_indexing": digest(*(datasplitter_kwargs or {}).get("external_indexing", ())),
         }
         checkpoint, resumed = self._checkpoint(checkpoint_dir, run, split)
         if resumed is not None:
             split = resumed["split"]
         logger.info("Training on %d cells; %s", len(split.train), split.note)
+        if resumed is None and not self.is_trained_:
+            self._weigh_genes(cells, split)
         common = {
             "early_stopping": early_stopping,
             "accelerator": accelerator,
@@ -130,7 +137,8 @@ class TrainingMixin:
             "checkpoint": checkpoint,
         }
         if student.kd_weight > 0 and (resumed is None or resumed["phase"] == "teacher"):
-            self._train_teacher(teacher, cells, split, common, resumed)
+            with_copies = {**common, "trainer_kwargs": own_callbacks(trainer_kwargs)}
+            self._train_teacher(teacher, cells, split, with_copies, resumed)
             resumed = None
         self._train_student(student, cells, split, common, resumed)
         self.is_trained_ = True
@@ -143,20 +151,12 @@ class TrainingMixin:
         self, asked: Mapping[str, Any], max_epochs: int | None, batch_size: int | None
     ) -> tuple[TeacherTraining, StudentTraining]:
         """Return the settings of both phases: the preset's, changed as asked."""
-        unknown = sorted(set(asked) - {"teacher", "student"})
-        if unknown:
-            raise TypeError(
-                f'plan_kwargs holds {unknown}; expected settings by phase, e.g. {{"teacher": {{"lr": 1e-3}}, '
-                '"student": {"kd_weight": 0.5}}.'
-            )
         given = {k: v for k, v in {"max_epochs": max_epochs, "batch_size": batch_size}.items() if v is not None}
-        for name, value in given.items():
-            if not isinstance(value, int | np.integer) or value < 1:
-                raise ValueError(f"{name}={value!r}; expected a whole number of at least 1, or None to choose it.")
         preset = self._settings.replace(
-            teacher_training={**given, **asked.get("teacher", {})},
-            student_training={**given, **asked.get("student", {})},
+            teacher_training={**given, **asked["teacher"]}, student_training={**given, **asked["student"]}
         )
+        check_settings("teacher", preset.teacher_training)
+        check_settings("student", preset.student_training)
         return preset.teacher_training, preset.student_training
 
     def _checkpoint(
@@ -169,16 +169,22 @@ class TrainingMixin:
         path.parent.mkdir(parents=True, exist_ok=True)
         resumed = read_checkpoint(path, run)
         writer = Checkpoint(path, run, split if resumed is None else resumed["split"])
+        writer.before = {key: frame.iloc[:, 0].tolist() for key, frame in (self.history_ or {}).items()}
         if resumed is not None:
             logger.info("Going on with the %s after epoch %d of %s", resumed["phase"], resumed["epochs"], path)
             state = {k[7:]: v for k, v in resumed["tensors"].items() if k.startswith("module.")}
             self.module.load_state_dict(state)  # type: ignore[attr-defined]
-            writer.history, writer.resumed = resumed["history"], resumed
-            rows = pd.DataFrame(resumed["history"])
-            self.history_ = {
-                key: rows[[key]].dropna().reset_index(drop=True).rename_axis("epoch") for key in rows.columns
-            }
+            writer.history, writer.before = resumed["history"], resumed["before"]
+            self.history_ = history_of(resumed)
         return writer, resumed
+
+    def _weigh_genes(self, cells: Cells, split: Split) -> None:
+        """Set the gene weights from the training cells; a model trained before keeps those it learned with."""
+        power = self._settings.scaling.weight_power
+        if power > 0:
+            scaling = self.module.scaling[0]  # type: ignore[attr-defined]
+            weights = label_weights(cells, split.train, scaling, power=power)
+            scaling.weight.copy_(torch.from_numpy(weights))
 
     def _train_teacher(
         self,
@@ -239,11 +245,35 @@ class TrainingMixin:
         common: dict[str, Any],
         resumed: dict[str, Any] | None,
     ) -> None:
-        left = epochs - (0 if resumed is None else resumed["epochs"])
+        left, checkpoint = epochs, common["checkpoint"]
+        if resumed is not None:
+            left = 0 if resumed["finished"] else epochs - resumed["epochs"]
+            if left > 0:
+                checkpoint.resumed = resumed
+            else:
+                torch.set_rng_state(resumed["tensors"]["rng"])
+                if not resumed["finished"] and (best := best_weights(resumed)) is not None:
+                    plan.network.load_state_dict(best)
         if left > 0:
             run_phase(
                 self, plan, data, max_epochs=left, keep_best=settings.keep_best, patience=settings.patience, **common
             )
+
+
+def _asked(config: Any, kwargs: Any) -> dict[str, dict[str, Any]]:
+    """Return the settings asked for by phase, those of ``plan_kwargs`` over those of ``plan_config``."""
+    asked: dict[str, dict[str, Any]] = {"teacher": {}, "student": {}}
+    for given in (merge_kwargs(config, None, name="plan"), merge_kwargs(None, kwargs, name="plan")):
+        if unknown := sorted(set(given) - set(asked)):
+            raise TypeError(
+                f'plan_kwargs holds {unknown}; expected settings by phase, e.g. {{"teacher": {{"lr": 1e-3}}, '
+                '"student": {"kd_weight": 0.5}}.'
+            )
+        for phase, settings in given.items():
+            if not isinstance(settings, Mapping):
+                raise TypeError(f"plan_kwargs[{phase!r}] is {settings!r}; expected a dict of settings.")
+            asked[phase] |= settings
+    return asked
 
 
 def _length(max_epochs: int | None, phase: str, data: ReferenceData) -> tuple[int, int]:

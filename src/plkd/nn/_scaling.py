@@ -12,13 +12,19 @@ TARGET_SUM = 1e4
 
 
 class RNAScaling(nn.Module):
-    """Scale RNA to log1p of counts per 10,000.
+    """Scale RNA to log1p of counts per 10,000, each gene times a weight learned from the reference.
 
     Parameters
     ----------
     gene_share
         Mean share of each gene in a reference cell's counts, shape ``(n_features,)``, summing to 1. It says what
         part of a reference cell's counts a gene-poor query can be expected to hold (:meth:`share_of`).
+
+    Attributes
+    ----------
+    weight
+        Weight of each gene, shape ``(n_features,)``, non-negative; 1 until training sets it
+        (:func:`plkd.train.label_weights`).
 
     Notes
     -----
@@ -27,10 +33,12 @@ class RNAScaling(nn.Module):
     """
 
     gene_share: Tensor
+    weight: Tensor
 
     def __init__(self, gene_share: Tensor):
         super().__init__()
         self.register_buffer("gene_share", torch.as_tensor(gene_share, dtype=torch.float32))
+        self.register_buffer("weight", torch.ones_like(self.gene_share))
 
     def share_of(self, present: Tensor) -> float:
         """Return the reference's mean share of the genes that a data set has.
@@ -57,7 +65,7 @@ class RNAScaling(nn.Module):
         x
             Counts, or log-normalised values, shape ``(n_obs, n_features)``, float, non-negative.
         logged
-            Whether ``x`` is log-normalised already; it is then returned as it is.
+            Whether ``x`` is log-normalised already; it is then only weighted.
         share
             Result of :meth:`share_of` for the data set that the cells come from.
 
@@ -66,9 +74,9 @@ class RNAScaling(nn.Module):
         Scaled values, shape ``(n_obs, n_features)``. A cell without counts stays all zero.
         """
         if logged:
-            return x
+            return x * self.weight
         size = x.sum(dim=1, keepdim=True) / share
-        return torch.log1p(x * (TARGET_SUM / size.clamp_min(1e-12)))
+        return torch.log1p(x * (TARGET_SUM / size.clamp_min(1e-12))) * self.weight
 
 
 def scale_batch(scaling: Mapping[str, RNAScaling], batch: Mapping[str, Any]) -> dict[str, Tensor]:

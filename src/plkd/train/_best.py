@@ -26,7 +26,7 @@ class KeepBest(Callback):
     def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
         """Compare this epoch with the best so far; ties go to the later, better trained one."""
         score = trainer.callback_metrics.get(self.monitor)
-        if score is None or not torch.isfinite(score) or float(score) > self.best_score:
+        if trainer.sanity_checking or score is None or not torch.isfinite(score) or float(score) > self.best_score:
             return
         self.best_score, self.best_epoch = float(score), trainer.current_epoch
         self.best_weights = {k: v.detach().cpu().clone() for k, v in pl_module.network.state_dict().items()}

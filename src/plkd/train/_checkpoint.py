@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.callbacks.early_stopping import EarlyStopping
@@ -33,10 +35,18 @@ class Checkpoint(Callback):
     """
 
     def __init__(self, path: Path, settings: dict[str, Any], split: Split):
-        self.path, self.settings, self.split = path, settings, split
+        self.path, self.settings, self.split = path, plain(settings), split
+        #: History of trainings before this run, by key.
+        self.before: dict[str, list[float]] = {}
         #: Earlier rows of the history: one dict of scores per finished epoch, phases one after the other.
         self.history: list[dict[str, float]] = []
         self.resumed: dict[str, Any] | None = None
+
+    def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
+        """Let early stopping count before the file is written, not after."""
+        for callback in trainer.callbacks:
+            if isinstance(callback, EarlyStopping):
+                callback._check_on_train_epoch_end = False
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         """Write the file."""
@@ -58,13 +68,25 @@ class Checkpoint(Callback):
             "format": FORMAT,
             "settings": self.settings,
             "phase": pl_module.phase,
+            "finished": False,
             "epochs": pl_module.first_epoch + trainer.current_epoch + 1,
             "steps": pl_module.first_step + trainer.global_step,
             "best_score": None if best is None else best.best_score,
             "stopping": None if stopping is None else [int(stopping.wait_count), float(stopping.best_score)],
             "note": self.split.note,
             "history": self.history,
+            "before": self.before,
         }
+        self._write(tensors, state)
+
+    def on_train_end(self, trainer: Any, pl_module: Any) -> None:
+        """Say in the file that the phase is finished, and which weights it kept."""
+        tensors, metadata = read_safetensors(self.path)
+        tensors |= {f"module.{k}": v for k, v in pl_module.module.state_dict().items()}
+        tensors["rng"] = torch.get_rng_state()
+        self._write(tensors, {**json.loads(metadata["plkd"]), "finished": True})
+
+    def _write(self, tensors: dict[str, torch.Tensor], state: dict[str, Any]) -> None:
         contiguous = {k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()}
         with replace_when_written(self.path) as temporary:
             save_file(contiguous, temporary, metadata={"plkd": json.dumps(state)})
@@ -85,12 +107,40 @@ class Checkpoint(Callback):
         for callback in trainer.callbacks:
             if isinstance(callback, KeepBest) and resumed["best_score"] is not None:
                 callback.best_score = resumed["best_score"]
-                best = {k.removeprefix("best."): v for k, v in tensors.items() if k.startswith("best.")}
-                callback.best_weights = best or None
+                callback.best_weights = best_weights(resumed)
             if isinstance(callback, EarlyStopping) and resumed["stopping"] is not None:
                 callback.wait_count = resumed["stopping"][0]
                 callback.best_score = torch.tensor(resumed["stopping"][1])
         torch.set_rng_state(tensors["rng"])
+
+
+def best_weights(resumed: dict[str, Any]) -> dict[str, torch.Tensor] | None:
+    """Return the best weights so far of the phase that was interrupted; None where none were kept."""
+    return {k.removeprefix("best."): v for k, v in resumed["tensors"].items() if k.startswith("best.")} or None
+
+
+def digest(*parts: Any) -> str:
+    """Return a short fingerprint of arrays and lists of text."""
+    found = hashlib.sha256()
+    for part in parts:
+        values = np.asarray(part)
+        found.update(str(values.shape).encode())
+        found.update(values.astype(np.int64).tobytes() if values.dtype.kind in "biu" else "\n".join(values).encode())
+    return found.hexdigest()[:16]
+
+
+def history_of(resumed: dict[str, Any]) -> dict[str, pd.DataFrame]:
+    """Return the history up to an interruption, as scvi-tools keeps it: a frame of one column by key."""
+    columns = {key: list(values) for key, values in resumed["before"].items()}
+    for row in resumed["history"]:
+        for key, value in row.items():
+            columns.setdefault(key, []).append(value)
+    return {key: pd.DataFrame({key: values}).rename_axis("epoch") for key, values in columns.items()}
+
+
+def plain(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return settings as JSON gives them back; numpy's numbers become Python's."""
+    return json.loads(json.dumps(settings, default=lambda value: value.item()))
 
 
 def read_checkpoint(path: Path, settings: dict[str, Any]) -> dict[str, Any] | None:
@@ -107,8 +157,9 @@ def read_checkpoint(path: Path, settings: dict[str, Any]) -> dict[str, Any] | No
     state = json.loads(metadata.get("plkd", "{}"))
     if state.get("format") != FORMAT:
         raise ValueError(f"{path} is no checkpoint of this version of plkd. Fix: name an empty folder as checkpoint_dir.")
-    if state["settings"] != json.loads(json.dumps(settings)):
-        changed = [k for k, v in settings.items() if state["settings"].get(k) != json.loads(json.dumps(v))]
+    settings = plain(settings)
+    if state["settings"] != settings:
+        changed = [k for k, v in settings.items() if state["settings"].get(k) != v]
         raise ValueError(
             f"{path} belongs to a run of other settings ({', '.join(changed) or 'unknown'} differ); expected the same "
             "data, model and training arguments. Fix: name an empty folder as checkpoint_dir, or delete the file."

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import inspect
 import logging
+import signal
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import lightning.pytorch as pl
@@ -14,12 +19,45 @@ import pandas as pd
 import torch
 from scvi.train import Trainer, TrainRunner
 
+from plkd._compat import merge_kwargs
 from plkd.train._best import KeepBest
 from plkd.train._checkpoint import Checkpoint
 from plkd.train._data import ReferenceData
 from plkd.train._plan import PhasePlan
 
 logger = logging.getLogger("plkd")
+
+
+def merge_trainer_kwargs(config: Any, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the user asked of the trainer; ``kwargs`` wins over ``config``.
+
+    A config object of scvi-tools carries a value for every field (``early_stopping_monitor="elbo_validation"``, for
+    one): only what differs from its own defaults was asked for.
+
+    Raises
+    ------
+    TypeError
+        If ``config`` is neither a mapping nor a config object, or no trainer knows an argument.
+    """
+    given = merge_kwargs(config, None, name="trainer")
+    if dataclasses.is_dataclass(config) and not isinstance(config, type):
+        untouched = merge_kwargs(type(config)(), None, name="trainer")
+        given = {key: value for key, value in given.items() if key not in untouched or value != untouched[key]}
+    given = {**given, **kwargs}
+    check_trainer_kwargs(given)
+    return given
+
+
+def own_callbacks(trainer_kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments with copies of the callbacks that remember a best score.
+
+    The Teacher's and the Student's losses cannot be compared: a best score of the first phase would stop the second
+    at once, or put an untrained Student back at its end.
+    """
+    callbacks = trainer_kwargs.get("callbacks") or []
+    callbacks = [callbacks] if isinstance(callbacks, pl.Callback) else callbacks
+    own = [copy.deepcopy(c) if isinstance(c, pl.callbacks.EarlyStopping | pl.callbacks.ModelCheckpoint) else c for c in callbacks]
+    return {**trainer_kwargs, "callbacks": own}
 
 
 def check_trainer_kwargs(kwargs: Mapping[str, Any]) -> None:
@@ -31,7 +69,7 @@ def check_trainer_kwargs(kwargs: Mapping[str, Any]) -> None:
         Naming them.
     """
     known = set(inspect.signature(Trainer.__init__).parameters) | set(inspect.signature(pl.Trainer.__init__).parameters)
-    unknown = sorted(set(kwargs) - known)
+    unknown = sorted(set(kwargs) - (known - {"self", "kwargs"}))
     if unknown:
         raise TypeError(
             f"train() got unknown arguments {unknown}; expected its own, or those of scvi.train.Trainer. Settings of a "
@@ -75,7 +113,8 @@ def run_phase(
     validates = data.n_val > 0
     monitor = f"{plan.phase}_ce_loss_validation"
     callbacks: list[pl.Callback] = [KeepBest(monitor)] if keep_best and validates else []
-    callbacks += list(trainer_kwargs.get("callbacks") or [])
+    given = trainer_kwargs.get("callbacks") or []
+    callbacks += [given] if isinstance(given, pl.Callback) else list(given)
     if checkpoint is not None:
         callbacks.append(checkpoint)
     defaults: dict[str, Any] = {
@@ -101,7 +140,8 @@ def run_phase(
         runner = TrainRunner(
             model, plan, data, max_epochs=max_epochs, accelerator=accelerator, devices=devices, **kwargs
         )
-        runner()
+        with _keyboard_interrupts():
+            runner()
     finally:
         for parameter in frozen:
             parameter.requires_grad_(True)
@@ -117,6 +157,22 @@ def run_phase(
         time.perf_counter() - start,
         n_epochs * data.n_train / max(time.perf_counter() - start, 1e-9),
     )
+
+
+@contextmanager
+def _keyboard_interrupts() -> Iterator[None]:
+    """Let Ctrl-C be what it is: Lightning turns it into an exit and leaves the signal ignored."""
+    in_main = threading.current_thread() is threading.main_thread()
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit as stop:
+        if isinstance(stop.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from None
+        raise
+    finally:
+        if in_main and handler is not None:
+            signal.signal(signal.SIGINT, handler)
 
 
 def _precision(accelerator: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -78,6 +79,11 @@ def split_cells(
             "and a sum of at most 1, e.g. train_size=0.9."
         )
     labelled = np.flatnonzero(labels >= 0)
+    if not len(labelled):
+        raise ValueError(
+            f"None of the {len(labels)} cells has a label that the model knows; expected labelled cells to train on. "
+            "Fix: attach the reference, `PLKD.load(path, adata=ref)`."
+        )
     tested = 1 - train_size - held
     test = _stratified(labels, labelled, tested, rng) if tested > 1e-9 else np.array([], dtype=np.int64)
     rest = np.setdiff1d(labelled, test)
@@ -121,7 +127,7 @@ def _whole_batches(
 
 
 def _external(labels: np.ndarray, unlabeled: np.ndarray, external_indexing: Sequence[np.ndarray]) -> Split:
-    parts = [np.asarray(part, dtype=np.int64).ravel() for part in external_indexing]
+    parts = [_numbers(part, len(labels)) for part in external_indexing]
     if not 1 <= len(parts) <= 3:
         raise ValueError(f"external_indexing holds {len(parts)} arrays; expected [train, validation] or [.., .., test].")
     parts += [np.array([], dtype=np.int64)] * (3 - len(parts))
@@ -134,3 +140,12 @@ def _external(labels: np.ndarray, unlabeled: np.ndarray, external_indexing: Sequ
     if not len(train):
         raise ValueError("external_indexing: no labelled cell to train on.")
     return Split(train, validation, test, unlabeled, f"split given: {len(validation)} cells for validation")
+
+
+def _numbers(part: Any, n_obs: int) -> np.ndarray:
+    part = np.asarray(part).ravel()
+    if part.dtype == bool and len(part) == n_obs:
+        return np.flatnonzero(part)
+    if len(part) and not np.issubdtype(part.dtype, np.integer):
+        raise ValueError(f"external_indexing holds {part.dtype}; expected cell numbers, or masks over all cells.")
+    return part.astype(np.int64)

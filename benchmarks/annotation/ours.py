@@ -1,0 +1,64 @@
+"""plkd as a user would run it: package defaults, nothing chosen per task."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from time import perf_counter
+from typing import Any
+
+import scvi
+
+from benchmarks.annotation.prediction import Prediction
+from benchmarks.annotation.tasks import Task
+from plkd import PLKD, presets
+
+NETWORKS = {"": "student", "-teacher": "teacher"}
+
+
+def _fit(task: Task, seed: int, *, plan_kwargs: Mapping[str, Any] | None = None, **model_kwargs: Any) -> PLKD:
+    """Set up and train a model on the reference."""
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    scvi.settings.seed = seed
+    reference = task.reference.copy()
+    PLKD.setup_anndata(reference, labels_key=task.spec.labels_key, batch_key=task.spec.batch_key)
+    model = PLKD(reference, **model_kwargs)
+    model.train(plan_kwargs=plan_kwargs, enable_progress_bar=False, enable_model_summary=False)
+    return model
+
+
+def _answers(task: Task, seed: int, name: str, *, teacher: bool = True, **kwargs: Any) -> dict[str, Prediction]:
+    """Fit once and ask the Student and, where it was trained, the Teacher. Both count the seconds of the whole fit."""
+    start = perf_counter()
+    model = _fit(task, seed, **kwargs)
+    fit_s = perf_counter() - start
+    answers = {}
+    for suffix, network in NETWORKS.items():
+        if suffix and not teacher:
+            continue
+        start = perf_counter()
+        probabilities = model.predict(task.query, soft=True, model=network)
+        labels = probabilities.columns.to_numpy().astype(str)[probabilities.to_numpy().argmax(axis=1)]
+        answers[name + suffix] = Prediction(labels, probabilities, fit_s, perf_counter() - start)
+    return answers
+
+
+def default(task: Task, seed: int) -> dict[str, Prediction]:
+    """Patterns learned from the reference; nothing is told but the columns."""
+    return _answers(task, seed, "plkd")
+
+
+def with_gene_sets(task: Task, seed: int) -> dict[str, Prediction]:
+    """Curated gene sets of the task's species, completed by learned patterns."""
+    return _answers(task, seed, "plkd-genesets", patterns=task.gene_sets)
+
+
+def without_distillation(task: Task, seed: int) -> dict[str, Prediction]:
+    """The same Student on the labels alone; no Teacher is trained."""
+    return _answers(task, seed, "plkd-no-kd", teacher=False, plan_kwargs={"student": {"kd_weight": 0.0}})
+
+
+def paper(task: Task, seed: int) -> dict[str, Prediction]:
+    """The released mathematics and hyper-parameters on the task's gene sets."""
+    return _answers(task, seed, "plkd-paper", patterns=task.gene_sets, preset=presets.paper)

@@ -1,0 +1,14 @@
+"""Figures: how good the calls are, what they rest on, how training went, where the cells lie.
+
+Every function draws with matplotlib, returns the Axes and shows nothing. Colours are told apart by colour-blind readers;
+where there are many labels, numbers help.
+"""
+
+from __future__ import annotations
+
+from plkd.pl._confusion import confusion_matrix
+from plkd.pl._patterns import pattern_heatmap
+from plkd.pl._training import training_curves
+from plkd.pl._umap import umap
+
+__all__ = ["confusion_matrix", "pattern_heatmap", "training_curves", "umap"]

@@ -1,0 +1,112 @@
+"""`confusion_matrix`: which label was called which."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import PercentFormatter
+from sklearn import metrics
+
+from plkd.pl._style import font_size, inches_per_item, shorten
+
+#: With more labels than this, numbers in the cells would be too small to read.
+_MOST_WITH_NUMBERS = 20
+
+
+def confusion_matrix(
+    truth: Sequence[str] | np.ndarray | pd.Series,
+    predicted: Sequence[str] | np.ndarray | pd.Series,
+    *,
+    labels: Sequence[str] | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw which share of each true label's cells was called which label.
+
+    Parameters
+    ----------
+    truth
+        True label of each cell, shape ``(n_cells,)``. Cells where it, or the call, is missing are left out.
+    predicted
+        Called label of each cell, in the same order.
+    labels
+        Order of the labels; those that occur but are not named follow. None: by name.
+    ax
+        Where to draw; None makes a figure whose size fits the number of labels.
+
+    Returns
+    -------
+    The Axes. Rows are true labels with their number of cells and sum to 100 %; columns are called labels, those that are
+    no true label last. Shares that round to at least 1 % are written out for up to 20 labels.
+
+    Raises
+    ------
+    ValueError
+        If the lengths differ or no cell has both labels.
+
+    Examples
+    --------
+    >>> from plkd import pl
+    >>> ax = pl.confusion_matrix(["B", "B", "T"], ["B", "T", "T"])
+    >>> [text.get_text() for text in ax.get_yticklabels()]
+    ['B (2)', 'T (1)']
+    """
+    truth, predicted = pd.Series(np.asarray(truth, dtype=object)), pd.Series(np.asarray(predicted, dtype=object))
+    if len(truth) != len(predicted):
+        raise ValueError(f"truth holds {len(truth)} labels, predicted {len(predicted)}; expected one per cell in both.")
+    both = truth.notna() & predicted.notna()
+    if not both.any():
+        raise ValueError(f"None of the {len(truth)} cells has a true and a called label; expected some.")
+    truth, predicted = truth[both].astype(str), predicted[both].astype(str)
+    named = list(dict.fromkeys(str(label) for label in labels if label is not None)) if labels is not None else []
+    true_labels = _ordered(set(truth), named)
+    columns = true_labels + _ordered(set(predicted) - set(true_labels), named)
+    counts = metrics.confusion_matrix(truth, predicted, labels=columns)[: len(true_labels)]
+    shares = counts / counts.sum(axis=1, keepdims=True)
+
+    if ax is None:
+        side = float(np.clip(6 / len(columns), 0.13, 0.5))
+        size = side * len(columns) + 2.8, side * len(true_labels) + 1.9
+        _, ax = plt.subplots(figsize=size, layout="constrained")
+    else:
+        side = min(inches_per_item(ax, len(columns), len(true_labels)))
+    image = ax.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="equal", interpolation="nearest")
+    if len(columns) <= _MOST_WITH_NUMBERS:
+        _write_shares(ax, shares, font_size(side * 0.8))
+    font = font_size(side)
+    ax.set_xticks(range(len(columns)), [shorten(label) for label in columns], rotation=90, fontsize=font)
+    rows = [f"{shorten(label)} ({n:,})" for label, n in zip(true_labels, counts.sum(axis=1), strict=True)]
+    ax.set_yticks(range(len(rows)), rows, fontsize=font)
+    ax.set_xlabel("Called label")
+    ax.set_ylabel("True label (cells)")
+    ax.tick_params(length=0)
+    _grid(ax, len(columns), len(true_labels))
+    bar = ax.figure.colorbar(image, ax=ax, shrink=0.6, format=PercentFormatter(1, decimals=0))
+    bar.set_label("Share of the true label's cells")
+    bar.outline.set_visible(False)
+    return ax
+
+
+def _ordered(found: set[str], named: list[str]) -> list[str]:
+    """Return ``found`` in the order of ``named``, the rest by name."""
+    first = [label for label in named if label in found]
+    return first + sorted(found - set(first))
+
+
+def _write_shares(ax: Axes, shares: np.ndarray, font: float) -> None:
+    for row, column in zip(*np.nonzero(shares >= 0.005), strict=True):
+        share = shares[row, column]
+        colour = "white" if share > 0.55 else "black"
+        ax.text(column, row, f"{100 * share:.0f}", ha="center", va="center", color=colour, fontsize=font)
+
+
+def _grid(ax: Axes, n_columns: int, n_rows: int) -> None:
+    """Separate the squares by faint lines."""
+    ax.set_xticks(np.arange(n_columns + 1) - 0.5, minor=True)
+    ax.set_yticks(np.arange(n_rows + 1) - 0.5, minor=True)
+    ax.grid(which="minor", color="0.9", linewidth=0.5)
+    ax.tick_params(which="minor", length=0)
+    ax.spines[:].set_visible(False)

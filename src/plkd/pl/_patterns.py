@@ -1,0 +1,109 @@
+"""`pattern_heatmap`: which patterns tell the labels apart."""
+
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from plkd.pl._style import font_size, inches_per_item, pattern_names, shorten
+
+_MOST_LABELS = 200
+
+
+def pattern_heatmap(
+    frame: pd.DataFrame,
+    *,
+    n_patterns: int = 30,
+    label: str = "score",
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw the patterns that set the labels apart.
+
+    Parameters
+    ----------
+    frame
+        Labels x patterns, as ``get_pattern_attention(groupby=...)`` and ``get_pattern_attribution(groupby=...)`` of
+        :class:`plkd.PLKD` return them.
+    n_patterns
+        Most patterns shown: those farthest above the mean over labels, taken label by label in turns, so that each label
+        has its own before any has many.
+    label
+        What the frame holds (``"attention"``, ``"attribution"``), for the colour bar.
+    ax
+        Where to draw; None makes a figure whose size fits the numbers of labels and patterns.
+
+    Returns
+    -------
+    The Axes: patterns in rows, sorted by the label in which they are highest; labels in columns, in the frame's order.
+    Colours are z-scores over the labels, each pattern by itself: 0 is the mean over labels, 1 one standard deviation.
+
+    Raises
+    ------
+    ValueError
+        If the frame has fewer than two labels, rows for single cells, no pattern, or values that are not finite.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from plkd import pl
+    >>> frame = pd.DataFrame({"T_cell": [0.1, 0.4], "B_cell": [0.3, 0.1]}, index=["B", "T"])
+    >>> [text.get_text() for text in pl.pattern_heatmap(frame).get_yticklabels()]
+    ['B cell', 'T cell']
+    """
+    _check(frame, n_patterns)
+    values = frame.to_numpy(dtype=np.float64)
+    away = values - values.mean(axis=0)
+    spread = values.std(axis=0)
+    z = np.divide(away, spread, out=np.zeros_like(away), where=spread > 0)
+    chosen = _distinctive(away, n_patterns)
+    # By the label in which a pattern is highest, the clearest first.
+    chosen = sorted(chosen, key=lambda j: (z[:, j].argmax(), -z[:, j].max()))
+    shown = z[:, chosen].T
+    n_rows, n_columns = shown.shape
+
+    if ax is None:
+        height, width = float(np.clip(6 / n_rows, 0.14, 0.3)), float(np.clip(6 / n_columns, 0.14, 0.42))
+        _, ax = plt.subplots(figsize=(width * n_columns + 4.0, height * n_rows + 2.0), layout="constrained")
+    else:
+        width, height = inches_per_item(ax, n_columns, n_rows)
+    limit = max(float(np.abs(shown).max()), 1e-9)
+    image = ax.imshow(shown, cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto", interpolation="nearest")
+    ax.set_xticks(range(n_columns), [shorten(str(i)) for i in frame.index], rotation=90, fontsize=font_size(width))
+    ax.set_yticks(range(n_rows), pattern_names(frame.columns[chosen]), fontsize=font_size(height))
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    bar = ax.figure.colorbar(image, ax=ax, shrink=0.6)
+    bar.set_label(f"Pattern {label}, z-score over labels")
+    bar.outline.set_visible(False)
+    if n_rows < frame.shape[1]:
+        ax.set_title(f"The {n_rows} most distinctive of {frame.shape[1]} patterns", fontsize="medium")
+    return ax
+
+
+def _check(frame: pd.DataFrame, n_patterns: int) -> None:
+    fix = 'Fix: `model.get_pattern_attribution(query, groupby="plkd_label")`.'
+    if len(frame) < 2:
+        raise ValueError(f"frame has {len(frame)} row; a z-score over labels needs at least 2. {fix}")
+    if len(frame) > _MOST_LABELS:
+        raise ValueError(f"frame has {len(frame)} rows; expected one for each label, not for each cell. {fix}")
+    if frame.shape[1] == 0 or n_patterns < 1:
+        raise ValueError(f"frame has {frame.shape[1]} patterns, n_patterns is {n_patterns}; expected at least 1 of both.")
+    if not np.isfinite(frame.to_numpy(dtype=np.float64)).all():
+        raise ValueError("frame holds values that are not finite; expected numbers. Fix: `frame.dropna()`.")
+
+
+def _distinctive(away: np.ndarray, n: int) -> list[int]:
+    """Return columns of ``(n_labels, n_patterns)`` differences from the mean, the labels' highest ones in turns."""
+    n_labels, n_patterns = away.shape
+    ranked = np.argsort(-away, axis=1, kind="stable")
+    chosen: dict[int, None] = {}
+    for place in range(n_patterns):
+        # Where not all labels get a pattern of this rank, the largest differences come first.
+        turn = np.argsort(-away[np.arange(n_labels), ranked[:, place]], kind="stable")
+        for row in turn:
+            chosen.setdefault(int(ranked[row, place]))
+            if len(chosen) == min(n, n_patterns):
+                return list(chosen)
+    return list(chosen)

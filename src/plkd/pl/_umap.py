@@ -1,0 +1,175 @@
+"""`umap`: the latent space in two dimensions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from matplotlib.axes import Axes
+from matplotlib.patheffects import withStroke
+
+from plkd.pl._style import point_styles, shorten
+
+_MISSING = "0.8"
+_LEGEND_ROWS = 24
+
+
+def umap(
+    adata: AnnData,
+    color: str | Sequence[str],
+    *,
+    use_rep: str = "X_plkd",
+    n_neighbors: int = 15,
+    random_state: int = 0,
+    ax: Axes | Sequence[Axes] | None = None,
+) -> Axes | np.ndarray:
+    """Draw a UMAP of the latent space, coloured by columns of ``obs``.
+
+    Parameters
+    ----------
+    adata
+        Cells with the latent space in ``obsm[use_rep]``; not changed.
+    color
+        Column of ``adata.obs``, or several, one panel each on the same map. Labels get a colour, which is the same in
+        every panel, and a number; numeric columns, such as a confidence, a colour bar.
+    use_rep
+        Key of ``adata.obsm``, e.g. where ``model.get_latent_representation(adata)`` was put.
+    n_neighbors
+        Size of the neighbourhoods, as in :func:`scanpy.pp.neighbors`; bounded by the number of cells.
+    random_state
+        Seed; the same one draws the same map.
+    ax
+        One Axes for each column; None makes a figure.
+
+    Returns
+    -------
+    The Axes, or for several columns an array of them. The legend stands right of the last panel with labels.
+
+    Raises
+    ------
+    KeyError
+        If a column, or ``use_rep``, does not exist.
+    ValueError
+        If there are fewer than 5 cells, or ``ax`` does not hold one Axes for each column.
+    """
+    names = [color] if isinstance(color, str) else list(color)
+    for name in names:
+        if name not in adata.obs:
+            raise KeyError(f"color={name!r} is no column of adata.obs; found {list(adata.obs.columns)[:20]}.")
+    if use_rep not in adata.obsm:
+        raise KeyError(
+            f"use_rep={use_rep!r} is not in adata.obsm, which holds {list(adata.obsm.keys())}. "
+            f'Fix: `adata.obsm["{use_rep}"] = model.get_latent_representation(adata)`.'
+        )
+    columns = {name: adata.obs[name] for name in names}
+    labels = _labels([column for column in columns.values() if not _is_number(column)])
+    if ax is None:
+        room = 0.0 if not labels else 0.9 + 0.075 * min(max(map(len, labels)), 34)
+        room *= -(-len(labels) // _LEGEND_ROWS)
+        _, ax = plt.subplots(1, len(names), figsize=(4.2 * len(names) + room, 4.2), layout="constrained")
+    axes = np.ravel(np.asarray(ax, dtype=object))
+    if len(axes) != len(names):
+        raise ValueError(f"ax holds {len(axes)} Axes for {len(names)} columns; expected one for each.")
+    places = _coordinates(np.asarray(adata.obsm[use_rep]), n_neighbors, random_state)
+    last = None
+    for panel, (name, column) in zip(axes, columns.items(), strict=True):
+        if _is_number(column):
+            _draw_numbers(panel, places, column.to_numpy(dtype=float), name)
+        else:
+            _draw_labels(panel, places, _as_text(column), labels)
+            last = panel
+        panel.set_title(name, fontsize="medium")
+        panel.set_xlabel("UMAP 1")
+        panel.set_ylabel("UMAP 2")
+        panel.set_xticks([])
+        panel.set_yticks([])
+        panel.spines[["top", "right"]].set_visible(False)
+    if last is not None:
+        _legend(last, labels)
+    return axes[0] if isinstance(color, str) else axes
+
+
+def _coordinates(latent: np.ndarray, n_neighbors: int, random_state: int) -> np.ndarray:
+    """Return UMAP coordinates, shape ``(n_obs, 2)``."""
+    import scanpy as sc
+
+    if len(latent) < 5:
+        raise ValueError(f"{len(latent)} cells are too few for a UMAP; expected at least 5.")
+    # A copy of its own: scanpy writes into the object it is given.
+    cells = AnnData(np.array(latent, dtype=np.float32))
+    sc.pp.neighbors(cells, n_neighbors=min(n_neighbors, len(latent) - 1), use_rep="X", random_state=random_state)
+    sc.tl.umap(cells, random_state=random_state)
+    return np.asarray(cells.obsm["X_umap"])
+
+
+def _is_number(column: pd.Series) -> bool:
+    return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
+
+
+def _as_text(column: pd.Series) -> np.ndarray:
+    """Return labels as text, None where one is missing."""
+    values = column.astype(object)
+    return np.array([str(value) if known else None for value, known in zip(values, values.notna(), strict=True)], object)
+
+
+def _labels(columns: list[pd.Series]) -> list[str]:
+    """Return the labels in use in any column, by name."""
+    return sorted({label for column in columns for label in _as_text(column) if label is not None})
+
+
+def _point_size(n_obs: int) -> float:
+    return float(np.clip(9000 / max(n_obs, 1), 1.5, 26))
+
+
+def _draw_labels(ax: Axes, places: np.ndarray, values: np.ndarray, labels: list[str]) -> None:
+    """Draw each label in its style, the most frequent first so that rare ones stay visible, and number it."""
+    size, many = _point_size(len(places)), len(places) > 5000
+    style: dict[str, Any] = dict(zip(labels, point_styles(len(labels)), strict=True))
+    unknown = np.array([value is None for value in values])
+    shared = {"s": size, "linewidths": 0, "rasterized": many}
+    if unknown.any():
+        ax.scatter(*places[unknown].T, c=_MISSING, **shared)
+    members = {label: np.flatnonzero(values == label) for label in labels}
+    for label in sorted(labels, key=lambda name: -len(members[name])):
+        colour, marker = style[label]
+        ax.scatter(*places[members[label]].T, c=colour, marker=marker, **shared)
+    for number, label in enumerate(labels, start=1):
+        if len(members[label]):
+            own = places[members[label]]
+            # On the cell nearest to the middle: a label in two clouds would else be numbered between them.
+            x, y = own[np.square(own - np.median(own, axis=0)).sum(axis=1).argmin()]
+            outline = [withStroke(linewidth=2.2, foreground="white")]
+            font = 9 if len(labels) <= 24 else 7
+            ax.text(x, y, str(number), ha="center", va="center", fontsize=font, weight="bold", path_effects=outline)
+
+
+def _draw_numbers(ax: Axes, places: np.ndarray, values: np.ndarray, name: str) -> None:
+    order = np.argsort(-np.nan_to_num(values, nan=np.inf), kind="stable")
+    many = len(places) > 5000
+    points = ax.scatter(
+        *places[order].T, c=values[order], s=_point_size(len(places)), cmap="viridis", linewidths=0, rasterized=many
+    )
+    bar = ax.figure.colorbar(points, ax=ax, shrink=0.6, label=name)
+    bar.outline.set_visible(False)
+
+
+def _legend(ax: Axes, labels: list[str]) -> None:
+    handles = [
+        ax.scatter([], [], c=colour, marker=marker, s=30, linewidths=0, label=f"{number}  {shorten(label)}")
+        for number, (label, (colour, marker)) in enumerate(zip(labels, point_styles(len(labels)), strict=True), start=1)
+    ]
+    ax.legend(
+        handles=handles,
+        loc="upper left",
+        bbox_to_anchor=(1.01, 1.0),
+        frameon=False,
+        fontsize=8 if len(labels) <= _LEGEND_ROWS else 6.5,
+        ncols=-(-len(labels) // _LEGEND_ROWS),
+        handletextpad=0.3,
+        borderaxespad=0,
+        labelspacing=0.35,
+    )

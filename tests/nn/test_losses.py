@@ -1,0 +1,286 @@
+"""Losses against numbers by hand, naive loops and limits."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.special import log_softmax, softmax
+from scipy.stats import entropy
+
+from plkd.nn import (
+    alignment_loss,
+    distillation_loss,
+    divergence_loss,
+    mean_entropy_loss,
+    prior_matching_loss,
+    released_divergence_loss,
+)
+
+
+def tensor(values):
+    return torch.as_tensor(np.asarray(values), dtype=torch.float64)
+
+
+def naive_kernel(latent):
+    """Gaussian kernel with s^2 = 0.15 x the median squared distance of different cells.
+
+    Use it with a number of cell pairs that is odd: torch and numpy define an even median differently.
+    """
+    n = len(latent)
+    squared = np.array([[np.sum((latent[i] - latent[j]) ** 2) for j in range(n)] for i in range(n)])
+    assert (n * (n - 1) // 2) % 2 == 1
+    s2 = 0.15 * np.median(squared[np.triu_indices(n, 1)])
+    return np.exp(-squared / (2 * s2))
+
+
+class TestDivergence:
+    def test_two_cells_of_two_labels_by_hand(self):
+        # One pair of cells, so its distance is the median: S = exp(-1 / 0.3) at any distance; both norms are 1.
+        for distance in (0.01, 1.0, 50.0):
+            loss = divergence_loss(tensor([[0.0], [distance]]), tensor([[1, 0], [0, 1]]))
+            assert float(loss) == pytest.approx(math.exp(-1 / 0.3), rel=1e-6)
+
+    @pytest.mark.parametrize("n_labels", [2, 3, 5])
+    @pytest.mark.parametrize("n_obs", [2, 3, 6, 7])
+    def test_equals_naive_loops(self, n_obs, n_labels):
+        rng = np.random.default_rng(n_obs)
+        latent, y = rng.normal(size=(n_obs, 3)), rng.dirichlet(np.ones(n_labels), size=n_obs)
+        s = naive_kernel(latent)
+        ratios = [
+            (y[:, a] @ s @ y[:, b]) / math.sqrt((y[:, a] @ s @ y[:, a]) * (y[:, b] @ s @ y[:, b]))
+            for a in range(n_labels)
+            for b in range(a + 1, n_labels)
+        ]
+        assert float(divergence_loss(tensor(latent), tensor(y))) == pytest.approx(np.mean(ratios), rel=1e-9)
+
+    def test_is_small_for_separate_labels_and_1_for_mixed_ones(self):
+        latent = tensor([[0.0], [0.1], [10.0], [10.1]])
+        separate = divergence_loss(latent, tensor([[1, 0], [1, 0], [0, 1], [0, 1]]))
+        mixed = divergence_loss(latent, tensor([[0.5, 0.5]] * 4))
+        assert float(separate) < 0.1
+        assert float(mixed) == pytest.approx(1)
+
+    def test_does_not_depend_on_the_order_of_labels_and_cells(self):
+        rng = np.random.default_rng(0)
+        latent, y = rng.normal(size=(6, 3)), rng.dirichlet(np.ones(4), size=6)
+        cells, labels = rng.permutation(6), rng.permutation(4)
+        first = divergence_loss(tensor(latent), tensor(y))
+        assert float(divergence_loss(tensor(latent[cells]), tensor(y[cells][:, labels]))) == pytest.approx(float(first))
+
+    def test_no_gradient_flows_through_the_bandwidth(self):
+        # Scaling all latents leaves the value alone, since the bandwidth scales with them; were the bandwidth part of
+        # the graph, the gradient along the latents would vanish too.
+        rng = np.random.default_rng(0)
+        latent, y = tensor(rng.normal(size=(6, 3))).requires_grad_(), tensor(rng.dirichlet(np.ones(3), size=6))
+        loss = divergence_loss(latent, y)
+        assert float(divergence_loss(3 * latent, y)) == pytest.approx(float(loss))
+        (gradient,) = torch.autograd.grad(loss, latent)
+        assert abs(float((gradient * latent).sum())) > 1e-3
+
+
+@pytest.mark.parametrize(("n_obs", "n_labels"), [(1, 3), (5, 1), (1, 1)])
+def test_divergence_is_0_for_one_cell_or_one_label(n_obs, n_labels):
+    latent = torch.randn(n_obs, 4, requires_grad=True)
+    logits = torch.randn(n_obs, n_labels, requires_grad=True)
+    loss = divergence_loss(latent, logits.softmax(dim=1))
+    assert float(loss) == 0
+    loss.backward()
+    assert not latent.grad.any()
+
+
+def test_released_divergence_by_hand():
+    loss = released_divergence_loss(tensor([[0.0], [1.0]]), tensor([[2, 0], [0, 3]]))
+    # S = e^-1; product 6 / e, norms 4 and 9 with 1e-6 each, one pair over two labels.
+    assert float(loss) == pytest.approx(6 / math.e / (math.sqrt((4 + 1e-6) * (9 + 1e-6)) + 1e-6) / 2, rel=1e-12)
+
+
+def test_released_divergence_of_one_label_is_0():
+    latent = torch.randn(4, 2, requires_grad=True)
+    loss = released_divergence_loss(latent, torch.randn(4, 1))
+    assert float(loss) == 0
+    loss.backward()
+    assert not latent.grad.any()
+
+
+LATENTS = {
+    "identical": torch.zeros(5, 3),
+    "one stands out": torch.tensor([[0.0, 0, 0]] * 4 + [[1.0, 0, 0]]),
+    "almost identical": torch.full((5, 3), 1.0) + 1e-7 * torch.arange(15).reshape(5, 3),
+    "far apart": 1e6 * torch.arange(15.0).reshape(5, 3),
+    "one cell": torch.ones(1, 3),
+    "two cells": torch.tensor([[0.0, 0, 0], [1.0, 0, 0]]),
+}
+LOGITS = {
+    "all the same label": torch.tensor([1e4, 0.0, 0.0]),
+    "no opinion": torch.zeros(3),
+    "tiny probabilities": torch.tensor([45.0, 0.0, -45.0]),
+}
+
+
+@pytest.mark.parametrize("logits", LOGITS.values(), ids=LOGITS)
+@pytest.mark.parametrize("latent", LATENTS.values(), ids=LATENTS)
+def test_losses_of_degenerate_cells_have_finite_values_and_gradients(latent, logits):
+    logits = logits.repeat(len(latent), 1)
+    for loss in (
+        lambda z, y: divergence_loss(z, y.softmax(dim=1)),
+        released_divergence_loss,
+        lambda z, y: alignment_loss(z, torch.zeros(len(z), dtype=torch.long), torch.arange(len(z)) % 2),
+        lambda z, y: distillation_loss(y, y.flip(1), temperature=1.0),
+        lambda z, y: mean_entropy_loss(y),
+        lambda z, y: prior_matching_loss(y, torch.tensor([0.0, 0.5, 0.5])),
+    ):
+        z, y = latent.clone().requires_grad_(), logits.clone().requires_grad_()
+        value = loss(z, y)
+        assert torch.isfinite(value)
+        (value + 0 * z.sum() + 0 * y.sum()).backward()
+        assert torch.isfinite(z.grad).all()
+        assert torch.isfinite(y.grad).all()
+
+
+def naive_alignment(latent, labels, batch):
+    """Per label, mean over pairs of batches of the biased MMD^2; then the mean over labels in two batches or more."""
+    known = labels >= 0
+    latent, labels, batch = latent[known], labels[known], batch[known]
+    s = naive_kernel(latent)
+    of_labels = []
+    for label in np.unique(labels):
+        batches = np.unique(batch[labels == label])
+        of_pairs = []
+        for i, a in enumerate(batches):
+            for b in batches[i + 1 :]:
+                in_a, in_b = np.flatnonzero((labels == label) & (batch == a)), np.flatnonzero((labels == label) & (batch == b))
+                of_pairs.append(
+                    s[np.ix_(in_a, in_a)].mean() + s[np.ix_(in_b, in_b)].mean() - 2 * s[np.ix_(in_a, in_b)].mean()
+                )
+        if of_pairs:
+            of_labels.append(np.mean(of_pairs))
+    return np.mean(of_labels) if of_labels else 0.0
+
+
+class TestAlignment:
+    @pytest.mark.parametrize("seed", range(8))
+    def test_equals_naive_loops_over_labels_and_pairs_of_batches(self, seed):
+        rng = np.random.default_rng(seed)
+        latent, labels, batch = rng.normal(size=(22, 3)), rng.integers(0, 4, 22), rng.integers(0, 3, 22)
+        loss = alignment_loss(tensor(latent), torch.from_numpy(labels), torch.from_numpy(batch))
+        assert float(loss) == pytest.approx(naive_alignment(latent, labels, batch), rel=1e-9)
+
+    def test_unlabelled_cells_take_no_part(self):
+        rng = np.random.default_rng(0)
+        latent, labels, batch = rng.normal(size=(14, 3)), rng.integers(0, 3, 14), rng.integers(0, 2, 14)
+        unlabelled = rng.normal(size=(5, 3))
+        together = alignment_loss(
+            tensor(np.vstack([latent, unlabelled])),
+            torch.from_numpy(np.append(labels, [-1] * 5)),
+            torch.from_numpy(np.append(batch, [0, 1, 0, 1, 0])),
+        )
+        assert float(together) == pytest.approx(naive_alignment(latent, labels, batch), rel=1e-9)
+
+    def test_by_hand_for_one_cell_per_batch(self):
+        # Kernel 1 within, exp(-1 / 0.3) between: 2 - 2 exp(-1 / 0.3).
+        loss = alignment_loss(tensor([[0.0], [3.0]]), torch.tensor([1, 1]), torch.tensor([0, 4]))
+        assert float(loss) == pytest.approx(2 - 2 * math.exp(-1 / 0.3), rel=1e-6)
+
+    def test_is_0_where_batches_agree_and_grows_with_their_distance(self):
+        cloud = np.random.default_rng(0).normal(size=(7, 2))
+        labels, batch = torch.zeros(14, dtype=torch.long), torch.arange(14) // 7
+
+        def loss(shift):
+            return float(alignment_loss(tensor(np.vstack([cloud, cloud + shift])), labels, batch))
+
+        assert loss(0.0) == pytest.approx(0, abs=1e-12)
+        assert 0 < loss(0.5) < loss(2.0)
+
+    def test_labels_that_share_no_batch_are_not_pulled_together(self):
+        latent = torch.randn(6, 2, requires_grad=True)
+        loss = alignment_loss(latent, torch.tensor([0, 0, 0, 1, 1, 1]), torch.tensor([0, 0, 0, 1, 1, 1]))
+        loss.backward()
+        assert float(loss) == 0
+        assert not latent.grad.any()
+
+    @pytest.mark.parametrize(
+        ("labels", "batch"),
+        [([0, 1, 2], [0, 0, 0]), ([-1, -1, -1], [0, 1, 2]), ([0, -1, -1], [0, 1, 2]), ([0], [0]), ([], [])],
+        ids=["one batch", "no labels", "one labelled cell", "one cell", "no cell"],
+    )
+    def test_is_0_where_nothing_can_be_aligned(self, labels, batch):
+        latent = torch.randn(len(labels), 2, requires_grad=True)
+        loss = alignment_loss(latent, torch.tensor(labels, dtype=torch.long), torch.tensor(batch, dtype=torch.long))
+        assert float(loss) == 0
+        loss.backward()
+        assert not latent.grad.any()
+
+
+class TestDistillation:
+    student = np.array([[1.0, -2.0, 0.5, 3.0], [0.0, 0.0, 0.0, 1.0], [5.0, 1.0, 1.0, 1.0]])
+    teacher = np.array([[2.0, 0.0, 0.0, 0.0], [-1.0, 0.0, 3.0, 1.0], [5.0, 1.0, 1.0, 1.0]])
+
+    @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0, 4.0])
+    def test_is_summed_over_labels_and_averaged_over_cells(self, temperature):
+        p, q = softmax(self.teacher / temperature, axis=1), softmax(self.student / temperature, axis=1)
+        truth = temperature**2 * entropy(p, q, axis=1).mean()
+        loss = distillation_loss(tensor(self.student), tensor(self.teacher), temperature=temperature)
+        assert float(loss) == pytest.approx(truth, rel=1e-9)
+
+    def test_copies_of_a_label_do_not_shrink_it(self):
+        # Averaging over labels would.
+        wide = np.hstack([self.student, np.full((3, 50), -60.0)]), np.hstack([self.teacher, np.full((3, 50), -60.0)])
+        narrow = distillation_loss(tensor(self.student), tensor(self.teacher), temperature=1.0)
+        assert float(distillation_loss(*map(tensor, wide), temperature=1.0)) == pytest.approx(float(narrow), rel=1e-6)
+
+    def test_is_0_where_student_and_teacher_agree_up_to_a_constant(self):
+        loss = distillation_loss(tensor(self.teacher + 7), tensor(self.teacher), temperature=3.0)
+        assert float(loss) == pytest.approx(0, abs=1e-12)
+
+    def test_high_temperature_approaches_the_squared_distance_of_centred_logits(self):
+        # Hinton et al. 2015, equation 4: T^2 KL -> mean over cells of |centred difference|^2 / (2 n_labels).
+        difference = self.teacher - self.student
+        centred = difference - difference.mean(axis=1, keepdims=True)
+        loss = distillation_loss(tensor(self.student), tensor(self.teacher), temperature=1e4)
+        assert float(loss) == pytest.approx((centred**2).sum(axis=1).mean() / 8, rel=1e-3)
+
+    def test_the_teacher_gets_no_gradient(self):
+        student, teacher = tensor(self.student).requires_grad_(), tensor(self.teacher).requires_grad_()
+        distillation_loss(student, teacher, temperature=2.0).backward()
+        assert teacher.grad is None
+        assert student.grad.abs().sum() > 0
+
+    def test_its_gradient_is_temperature_times_the_difference_of_probabilities(self):
+        student = tensor(self.student).requires_grad_()
+        distillation_loss(student, tensor(self.teacher), temperature=3.0).backward()
+        truth = 3.0 * (softmax(self.student / 3, axis=1) - softmax(self.teacher / 3, axis=1)) / 3
+        np.testing.assert_allclose(student.grad.numpy(), truth, atol=1e-12)
+
+
+def test_mean_entropy_by_hand():
+    # Mean logits 0 and 0: log(2) over two labels; one label wins by far: 0.
+    assert float(mean_entropy_loss(tensor([[1, -1], [-1, 1]]))) == pytest.approx(math.log(2) / 2, rel=1e-5)
+    assert float(mean_entropy_loss(tensor([[100, 0], [100, 0]]))) == pytest.approx(0, abs=1e-5)
+
+
+def test_mean_entropy_is_of_the_mean_logits_not_the_mean_probabilities():
+    logits = np.array([[9.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+    p = softmax(logits.mean(axis=0))
+    assert float(mean_entropy_loss(tensor(logits))) == pytest.approx(-(p * np.log(p + 1e-6)).sum() / 3, rel=1e-9)
+
+
+class TestPriorMatching:
+    @given(seed=st.integers(0, 1000), n_labels=st.integers(1, 6), n_obs=st.integers(1, 6))
+    @settings(max_examples=40, deadline=None)
+    def test_is_the_divergence_of_the_mean_prediction_from_the_prior(self, seed, n_labels, n_obs):
+        rng = np.random.default_rng(seed)
+        logits, prior = rng.normal(0, 3, size=(n_obs, n_labels)), rng.dirichlet(np.ones(n_labels) * 5)
+        truth = entropy(np.exp(log_softmax(logits, axis=1)).mean(axis=0), prior)
+        assert float(prior_matching_loss(tensor(logits), tensor(prior))) == pytest.approx(truth, rel=1e-6, abs=1e-9)
+
+    def test_rewards_the_prior_and_not_collapse(self):
+        prior = tensor([0.7, 0.3])
+        as_prior, collapsed = tensor(np.log([[0.7, 0.3]] * 3)), tensor([[9, 0]] * 3)
+        assert float(prior_matching_loss(as_prior, prior)) == pytest.approx(0, abs=1e-9)
+        assert float(prior_matching_loss(collapsed, prior)) > 0.3
+        assert float(mean_entropy_loss(collapsed)) < float(mean_entropy_loss(as_prior))
