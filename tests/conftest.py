@@ -74,6 +74,41 @@ def make_adata() -> Callable[..., AnnData]:
     return _make_adata
 
 
+@pytest.fixture(scope="session")
+def make_model(make_adata) -> Callable[..., object]:
+    """Give the factory of small untrained models: ``make_model(adata=None, batch_key="batch", seed=0, **PLKD's own)``."""
+
+    def make(adata: AnnData | None = None, *, batch_key: str | None = "batch", seed: int = 0, **kwargs):
+        import torch
+
+        from plkd import PLKD
+
+        adata = make_adata() if adata is None else adata
+        PLKD.setup_anndata(adata, "cell_type", batch_key=batch_key)
+        torch.manual_seed(seed)
+        small = {"teacher_kwargs": {"width": 8, "n_heads": 2, "depth": 1}, "student_kwargs": {"n_hidden": (16, 8)}}
+        return PLKD(adata, **{**small, **kwargs})
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def train() -> Callable[..., object]:
+    """Give ``train(model, max_epochs=2, **kwargs)``: quiet, on the CPU, 32 cells a mini-batch; returns the model."""
+
+    def run(model, max_epochs: int | None = 2, **kwargs):
+        model.train(max_epochs, **{"enable_progress_bar": False, "accelerator": "cpu", "batch_size": 32, **kwargs})
+        return model
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def trained(make_model, train):
+    """Give one model that tells the labels apart; shared, so no test may change it."""
+    return train(make_model(), 8, plan_kwargs={"teacher": {"lr": 1e-2}, "student": {"lr": 1e-2}})
+
+
 @pytest.fixture
 def ref_query(make_adata) -> tuple[AnnData, AnnData]:
     """Give a reference of two batches and a query from a third, with its genes in another order and its labels kept."""

@@ -57,9 +57,10 @@ class Fold:
         return values[0] - values[1]
 
 
-def task_differences(folds: list[Fold], pair: tuple[str, str], score: str, n_boot: int) -> tuple[float, np.ndarray]:
+def task_differences(
+    folds: list[Fold], pair: tuple[str, str], score: str, n_boot: int, rng: np.random.Generator
+) -> tuple[float, np.ndarray]:
     """Return the observed difference of a task (mean over folds) and its bootstrap draws."""
-    rng = np.random.default_rng(0)
     observed = float(np.mean([fold.difference(pair, score, None) for fold in folds]))
     draws = [
         np.mean([folds[i].difference(pair, score, rng) for i in rng.integers(len(folds), size=len(folds))])
@@ -92,11 +93,11 @@ def paired_differences(
     -------
     Columns ``method``, ``task``, ``difference``, ``low``, ``high`` (95 % interval).
     """
-    lines = []
+    lines, rng = [], np.random.default_rng(0)
     for other in dict.fromkeys(method for _, _, method, _ in cells):
         if other == versus:
             continue
-        found = {t: task_differences(f, (versus, other), score, n_boot) for t, f in _folds(cells, (versus, other))}
+        found = {t: task_differences(f, (versus, other), score, n_boot, rng) for t, f in _folds(cells, (versus, other))}
         if average_over and set(average_over) <= set(found):
             chosen = [found[task] for task in average_over]
             found["mean over tasks"] = np.mean([o for o, _ in chosen]), np.mean([d for _, d in chosen], axis=0)

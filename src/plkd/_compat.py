@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-# Exported from scvi.train only since 1.5; here in 1.4.2 and 1.5.
-from scvi.train._config import merge_kwargs
-
 # Not exported; the docs' own name for "which field holds what" in 1.4.2 and 1.5.
 from scvi.data._utils import _make_column_categorical as make_column_categorical
+
+# Exported from scvi.train only since 1.5; here in 1.4.2 and 1.5.
+from scvi.train._config import merge_kwargs
 
 # Private in 1.4.2 and 1.5; the parameter texts all scvi-tools models share.
 from scvi.utils._docstrings import devices_dsp

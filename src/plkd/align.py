@@ -65,7 +65,9 @@ class Alignment:
         return ", ".join(parts)
 
 
-def align_features(model: Sequence[str], query: Sequence[str], *, floor: float = FLOOR) -> Alignment:
+def align_features(
+    model: Sequence[str] | np.ndarray, query: Sequence[str] | np.ndarray | pd.Index, *, floor: float = FLOOR
+) -> Alignment:
     """Find each feature of a model in a data set.
 
     Parameters

@@ -92,7 +92,7 @@ class Annotator:
         progress
             Show a progress bar.
         """
-        logits, _, names = self._run(adata, indices, batch_size, progress)
+        logits, _, names = self._run(adata, indices, batch_size, progress=progress)
         if soft:
             return inference.probability_frame(logits, self.labels, names)
         return np.array(self.labels, dtype=object)[logits.argmax(axis=1)] if len(logits) else np.array([], dtype=object)
@@ -112,7 +112,7 @@ class Annotator:
         adata, indices, batch_size, progress
             As in :meth:`predict`.
         """
-        logits, _, names = self._run(adata, indices, batch_size, progress)
+        logits, _, names = self._run(adata, indices, batch_size, progress=progress)
         return inference.annotation_table(inference.probability_frame(logits, self.labels, names))
 
     def get_latent_representation(
@@ -129,7 +129,7 @@ class Annotator:
         adata, indices, batch_size
             As in :meth:`predict`.
         """
-        return self._run(adata, indices, batch_size, False)[1]  # noqa: FBT003
+        return self._run(adata, indices, batch_size, False)[1]
 
     def get_pattern_attribution(
         self,
@@ -169,7 +169,7 @@ class Annotator:
         return cells, adata.obs_names
 
     def _run(
-        self, adata: AnnData | str | Path, indices: Any, batch_size: int | None, progress: bool
+        self, adata: AnnData | str | Path, indices: Any, batch_size: int | None, *, progress: bool = False
     ) -> tuple[np.ndarray, np.ndarray, pd.Index]:
         cells, names = self._cells(adata)
         chosen = inference.chosen_cells(cells.n_obs, indices)
@@ -210,13 +210,23 @@ class Annotator:
         tensors |= {f"rna.{name}": value for name, value in self._scaling[RNA].state_dict().items()}
         for name in ("data", "indices", "indptr"):
             tensors[f"patterns.{name}"] = torch.from_numpy(np.array(getattr(membership, name)))
-        n_hidden = [layer.out_features for layer in (self._student.inputs[0], *self._student.hidden) if hasattr(layer, "out_features")]
+        n_hidden = [
+            layer.out_features
+            for layer in (self._student.inputs[0], *self._student.hidden)
+            if hasattr(layer, "out_features")
+        ]
         about = {
             "format": FORMAT,
             "versions": {"plkd": version("plkd"), "torch": torch.__version__, "python": platform.python_version()},
             "labels": self.labels,
             "modalities": [
-                {"name": RNA, "kind": "rna", "layer": self.layer, "scale": self._scale, "features": self.features.tolist()}
+                {
+                    "name": RNA,
+                    "kind": "rna",
+                    "layer": self.layer,
+                    "scale": self._scale,
+                    "features": self.features.tolist(),
+                }
             ],
             "student": {"n_hidden": n_hidden},
             "patterns": {

@@ -19,7 +19,7 @@ logger = logging.getLogger("plkd")
 
 def open_query(
     adata: AnnData,
-    features: Sequence[str],
+    features: Sequence[str] | np.ndarray,
     *,
     modality: str,
     layer: str | None,

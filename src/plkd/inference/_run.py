@@ -109,4 +109,3 @@ def run_student(
         logits[done:stop], latent[done:stop] = out[0].float().cpu().numpy(), out[1].float().cpu().numpy()
         done = stop
     return StudentOutput(logits, latent)
-

@@ -79,4 +79,6 @@ def add_annotation(adata: AnnData, table: pd.DataFrame, *, key_added: str = "plk
             raise ValueError("Cell names repeat, so the table cannot be matched. Fix: `adata.obs_names_make_unique()`.")
         table = table.reindex(adata.obs_names)
     for column in table.columns:
-        adata.obs[f"{key_added}_{column}"] = table[column].to_numpy() if table[column].dtype.kind == "f" else table[column].array
+        adata.obs[f"{key_added}_{column}"] = (
+            table[column].to_numpy() if table[column].dtype.kind == "f" else table[column].array
+        )

@@ -95,7 +95,9 @@ class PLKD(TrainingMixin, BaseModelClass):
         if is_built(patterns):
             self._patterns = PatternSet.from_state(patterns)
         elif adata is None:
-            raise ValueError("PLKD needs a reference: pass adata, set up with PLKD.setup_anndata(adata, labels_key=...).")
+            raise ValueError(
+                "PLKD needs a reference: pass adata, set up with PLKD.setup_anndata(adata, labels_key=...)."
+            )
         if adata is not None:
             rows = Rows(get_matrix(adata, self._layer)[0])
             # A loaded model gets its constants from its file.
@@ -370,7 +372,9 @@ class PLKD(TrainingMixin, BaseModelClass):
         self._check_ready("teacher")
         cells, names = self._cells(adata)
         chosen = inference.chosen_cells(cells.n_obs, indices)
-        shares = _attention.run_teacher(self.module, cells, chosen, batch_size=batch_size, attention=True, raw=raw).rollout
+        shares = _attention.run_teacher(
+            self.module, cells, chosen, batch_size=batch_size, attention=True, raw=raw
+        ).rollout
         frame = pd.DataFrame(shares, index=names[chosen], columns=self._token_names())
         return self._grouped(frame, adata, groupby, chosen)
 

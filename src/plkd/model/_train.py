@@ -94,7 +94,9 @@ class TrainingMixin:
         """
         trainer_kwargs = merge_trainer_kwargs(trainer_config, trainer_kwargs)
         # Arguments of train() itself can only come from the config here; those given to train() win.
-        own = {name: trainer_kwargs.pop(name, None) for name in ("max_epochs", "accelerator", "devices", "early_stopping")}
+        own = {
+            name: trainer_kwargs.pop(name, None) for name in ("max_epochs", "accelerator", "devices", "early_stopping")
+        }
         max_epochs = own["max_epochs"] if max_epochs is None else max_epochs
         accelerator = own["accelerator"] or accelerator if accelerator == "auto" else accelerator
         devices = own["devices"] or devices if devices == "auto" else devices
@@ -121,7 +123,7 @@ class TrainingMixin:
             "preset": self._settings.to_dict(),
             "train_size": train_size,
             "validation_size": validation_size,
-            "external_indexing": digest(*(datasplitter_kwargs or {}).get("external_indexing", ())),
+            "external_indexing": digest(*((datasplitter_kwargs or {}).get("external_indexing") or ())),
         }
         checkpoint, resumed = self._checkpoint(checkpoint_dir, run, split)
         if resumed is not None:

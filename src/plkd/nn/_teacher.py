@@ -102,7 +102,9 @@ class Teacher(nn.Module):
         nn.init.trunc_normal_(self.class_token, std=0.02)
         rates = np.linspace(0, drop_path, depth)
         self.blocks = nn.ModuleList(
-            Block(width, n_heads, mlp_ratio=mlp_ratio, dropout=dropout, attention_dropout=attention_dropout, drop_path=r)
+            Block(
+                width, n_heads, mlp_ratio=mlp_ratio, dropout=dropout, attention_dropout=attention_dropout, drop_path=r
+            )
             for r in rates.tolist()
         )
         self.norm = nn.LayerNorm(width, eps=NORM_EPS)
@@ -129,10 +131,13 @@ class Teacher(nn.Module):
             return None
         columns = [torch.ones_like(present[self.modalities[0]])[:, None]]
         for name, tokenizer in zip(self.modalities, self.tokenizers, strict=True):
-            columns.append(present[name][:, None].expand(-1, tokenizer.n_patterns + self.n_free))
+            n_tokens = int(tokenizer.n_patterns) + self.n_free  # type: ignore[arg-type]
+            columns.append(present[name][:, None].expand(-1, n_tokens))
         return torch.cat(columns, dim=1)
 
-    def forward(self, x: Mapping[str, Tensor], present: Mapping[str, Tensor], *, attention: bool = False) -> TeacherOutput:
+    def forward(
+        self, x: Mapping[str, Tensor], present: Mapping[str, Tensor], *, attention: bool = False
+    ) -> TeacherOutput:
         """Read a mini-batch.
 
         Parameters

@@ -39,7 +39,9 @@ class PatternTokenizer(nn.Module):
         super().__init__()
         sizes = np.array([len(m) for m in members], dtype=np.int64)
         if (sizes == 0).any():
-            raise ValueError(f"Pattern {int(np.flatnonzero(sizes == 0)[0])} has no features; drop empty patterns first.")
+            raise ValueError(
+                f"Pattern {int(np.flatnonzero(sizes == 0)[0])} has no features; drop empty patterns first."
+            )
         self.width = width
         self.sizes = sizes
         self.order = np.argsort(sizes, kind="stable")
@@ -76,7 +78,9 @@ class PatternTokenizer(nn.Module):
         counts = [n * k for n, k in self.groups]
         tokens = [
             torch.bmm(values.view(n, k, n_obs).transpose(1, 2), weight.view(n, k, self.width))
-            for (n, k), values, weight in zip(self.groups, gathered.split(counts), self.weight.split(counts), strict=True)
+            for (n, k), values, weight in zip(
+                self.groups, gathered.split(counts), self.weight.split(counts), strict=True
+            )
         ]
         by_pattern = torch.cat(tokens).index_select(0, self.inverse) + self.bias[:, None, :]
         return by_pattern.transpose(0, 1)

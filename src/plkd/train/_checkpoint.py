@@ -156,7 +156,9 @@ def read_checkpoint(path: Path, settings: dict[str, Any]) -> dict[str, Any] | No
     tensors, metadata = read_safetensors(path)
     state = json.loads(metadata.get("plkd", "{}"))
     if state.get("format") != FORMAT:
-        raise ValueError(f"{path} is no checkpoint of this version of plkd. Fix: name an empty folder as checkpoint_dir.")
+        raise ValueError(
+            f"{path} is no checkpoint of this version of plkd. Fix: name an empty folder as checkpoint_dir."
+        )
     settings = plain(settings)
     if state["settings"] != settings:
         changed = [k for k, v in settings.items() if state["settings"].get(k) != v]
@@ -164,5 +166,7 @@ def read_checkpoint(path: Path, settings: dict[str, Any]) -> dict[str, Any] | No
             f"{path} belongs to a run of other settings ({', '.join(changed) or 'unknown'} differ); expected the same "
             "data, model and training arguments. Fix: name an empty folder as checkpoint_dir, or delete the file."
         )
-    parts = {p: tensors.pop(f"split.{p}").numpy().astype(np.int64) for p in ("train", "validation", "test", "unlabeled")}
+    parts = {
+        p: tensors.pop(f"split.{p}").numpy().astype(np.int64) for p in ("train", "validation", "test", "unlabeled")
+    }
     return {**state, "tensors": tensors, "split": Split(**parts, note=state["note"])}

@@ -39,7 +39,7 @@ class ReferenceData(pl.LightningDataModule):
 
     def train_dataloader(self) -> Any:
         """Shuffled, class-balanced mini-batches."""
-        return torch.utils.data.DataLoader(self.cells, sampler=self.sampler, batch_size=None, collate_fn=_as_is)
+        return torch.utils.data.DataLoader(self.cells, sampler=self.sampler, batch_size=None, collate_fn=_as_is)  # type: ignore[arg-type]
 
     def val_dataloader(self) -> Any:
         """Held-out cells in order; nothing is dropped."""
@@ -49,4 +49,3 @@ class ReferenceData(pl.LightningDataModule):
 
 def _as_is(batch: dict[str, Any]) -> dict[str, Any]:
     return batch
-

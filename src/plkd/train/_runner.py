@@ -56,7 +56,10 @@ def own_callbacks(trainer_kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """
     callbacks = trainer_kwargs.get("callbacks") or []
     callbacks = [callbacks] if isinstance(callbacks, pl.Callback) else callbacks
-    own = [copy.deepcopy(c) if isinstance(c, pl.callbacks.EarlyStopping | pl.callbacks.ModelCheckpoint) else c for c in callbacks]
+    own = [
+        copy.deepcopy(c) if isinstance(c, pl.callbacks.EarlyStopping | pl.callbacks.ModelCheckpoint) else c
+        for c in callbacks
+    ]
     return {**trainer_kwargs, "callbacks": own}
 
 
@@ -136,6 +139,8 @@ def run_phase(
     learning = {id(p) for p in plan.network.parameters()}
     for parameter in frozen:
         parameter.requires_grad_(id(parameter) in learning)
+    # Lightning trains in the mode it finds: without this, dropout would never act.
+    model.module.train()
     try:
         runner = TrainRunner(
             model, plan, data, max_epochs=max_epochs, accelerator=accelerator, devices=devices, **kwargs
@@ -145,6 +150,7 @@ def run_phase(
     finally:
         for parameter in frozen:
             parameter.requires_grad_(True)
+        model.module.eval()
         fresh = {k: v for k, v in (model.history_ or {}).items() if k.startswith(f"{plan.phase}_")}
         model.history_ = _joined(earlier, fresh)
         model.is_trained_ = was_trained

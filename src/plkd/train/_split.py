@@ -115,7 +115,8 @@ def _whole_batches(
     """Return batches that fit into ``share`` of the cells and that every label can spare; may be empty."""
     codes = np.unique(batch[cells])
     total = np.bincount(labels[cells])
-    held, held_counts = [], np.zeros_like(total)
+    held: list[int] = []
+    held_counts = np.zeros_like(total)
     for code in rng.permutation(codes):
         counts = held_counts + np.bincount(labels[cells][batch[cells] == code], minlength=len(total))
         if len(held) + 1 == len(codes) or counts.sum() > share * len(cells):
@@ -129,7 +130,9 @@ def _whole_batches(
 def _external(labels: np.ndarray, unlabeled: np.ndarray, external_indexing: Sequence[np.ndarray]) -> Split:
     parts = [_numbers(part, len(labels)) for part in external_indexing]
     if not 1 <= len(parts) <= 3:
-        raise ValueError(f"external_indexing holds {len(parts)} arrays; expected [train, validation] or [.., .., test].")
+        raise ValueError(
+            f"external_indexing holds {len(parts)} arrays; expected [train, validation] or [.., .., test]."
+        )
     parts += [np.array([], dtype=np.int64)] * (3 - len(parts))
     together = np.concatenate(parts)
     if len(np.unique(together)) != len(together):
