@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from time import perf_counter
 from typing import Any
@@ -18,8 +17,6 @@ NETWORKS = {"": "student", "-teacher": "teacher"}
 
 def _fit(task: Task, seed: int, *, plan_kwargs: Mapping[str, Any] | None = None, **model_kwargs: Any) -> PLKD:
     """Set up and train a model on the reference."""
-    for name in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.ERROR)
     scvi.settings.seed = seed
     reference = task.reference.copy()
     PLKD.setup_anndata(reference, labels_key=task.spec.labels_key, batch_key=task.spec.batch_key)

@@ -116,6 +116,8 @@ def main() -> None:
     args = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logger.setLevel(logging.INFO)
+    for name in ("lightning.pytorch", "lightning.fabric", "scvi"):
+        logging.getLogger(name).setLevel(logging.ERROR)
 
     specs = read_specs(args.task_file)
     unknown = set(args.tasks or ()) - {spec.name for spec in specs}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+# scvi-tools' view_* methods use rich.pretty without importing it; rich itself does so no longer.
+import rich.pretty  # noqa: F401
+
 # Not exported; the docs' own name for "which field holds what" in 1.4.2 and 1.5.
 from scvi.data._utils import _make_column_categorical as make_column_categorical
 

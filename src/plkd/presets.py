@@ -47,7 +47,7 @@ class ScalingSettings:
         weighs all genes alike.
     """
 
-    weight_power: float = 1.0
+    weight_power: float = 1.5
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,10 @@ class StudentSettings:
 
     n_hidden: tuple[int, ...] = (256, 128)
     dropout: float = 0.1
+
+    def __post_init__(self) -> None:
+        # JSON and users give lists.
+        object.__setattr__(self, "n_hidden", tuple(self.n_hidden))
 
 
 @dataclass(frozen=True)
@@ -115,6 +119,8 @@ class TeacherTraining(_PhaseTraining):
 class StudentTraining(_PhaseTraining):
     """How the Student is distilled (:class:`plkd.train.DistillationPlan`); attributes as in :class:`TeacherTraining`."""
 
+    hide_rate: float = 0.1
+    label_smoothing: float = 0.1
     kd_weight: float = 0.5
     temperature: float = 2.0
     entropy: Literal["prior", "released"] = "prior"
@@ -221,6 +227,7 @@ paper = Preset(
         schedule="constant",
         balance=1.0,
         hide_rate=0.0,
+        label_smoothing=0.0,
         keep_best=False,
         kd_weight=0.5,
         temperature=4.0,

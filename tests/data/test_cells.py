@@ -71,7 +71,7 @@ def test_in_order_yields_every_cell_once_in_order(cells, indices, batch_size):
     assert [i for batch in batches for i in batch["index"].tolist()] == wanted
     assert [len(batch["index"]) for batch in batches[:-1]] == [batch_size] * (len(batches) - 1)
     for batch in batches:
-        np.testing.assert_array_equal(batch["x"]["rna"], RNA[batch["index"]])
+        np.testing.assert_array_equal(batch["x"]["rna"], RNA[batch["index"].numpy()])
 
 
 def test_length_is_the_number_of_cells(cells):

@@ -15,7 +15,8 @@ def adata():
 
 
 @pytest.mark.parametrize(
-    ("layer", "value", "where"), [(None, 1, "adata.X"), ("counts", 0, "adata.layers['counts']"), ("spliced", 2, "adata.layers['spliced']")]
+    ("layer", "value", "where"),
+    [(None, 1, "adata.X"), ("counts", 0, "adata.layers['counts']"), ("spliced", 2, "adata.layers['spliced']")],
 )
 def test_gives_the_matrix_and_its_place_in_words(adata, layer, value, where):
     matrix, place = get_matrix(adata, layer)
@@ -48,6 +49,6 @@ def test_views_and_backed_files_have_matrices_too(adata, tmp_path):
     backed = read_h5ad(tmp_path / "a.h5ad", backed="r")
     assert get_matrix(backed, None)[0].shape == (2, 3)
     assert get_matrix(backed, "spliced")[0].shape == (2, 3)
-    with pytest.raises(KeyError, match=r"found \['counts', 'spliced'\]"):
+    with pytest.raises(KeyError, match="other.*found .*counts.*spliced"):
         get_matrix(backed, "other")
     backed.file.close()

@@ -54,7 +54,7 @@ def cases(draw):
 
 
 @given(case=cases(), fmt=st.sampled_from(sorted(FORMATS)), dtype=st.sampled_from(DTYPES))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_any_column_map_and_rows_equal_numpy_indexing(case, fmt, dtype):
     dense, columns, rows = case
     dense = dense.astype(dtype)

@@ -47,8 +47,12 @@ def test_groups_follow_the_chosen_cells(make_adata, trained):
     chosen = np.array([4, 8, 9, 20])
     labels = query.obs["cell_type"].astype(str).to_numpy()[chosen]
     expected = trained.get_pattern_attention(query).iloc[chosen].groupby(labels).mean()
-    np.testing.assert_allclose(trained.get_pattern_attention(query, groupby="cell_type", indices=chosen), expected, atol=1e-6)
-    np.testing.assert_allclose(trained.get_pattern_attention(query, groupby=labels, indices=chosen), expected, atol=1e-6)
+    np.testing.assert_allclose(
+        trained.get_pattern_attention(query, groupby="cell_type", indices=chosen), expected, atol=1e-6
+    )
+    np.testing.assert_allclose(
+        trained.get_pattern_attention(query, groupby=labels, indices=chosen), expected, atol=1e-6
+    )
 
 
 def test_wrong_groups_are_refused(make_adata, trained):

@@ -103,7 +103,9 @@ def test_unknown_network_is_refused(trained):
         trained.predict(model="pupil")
 
 
-@pytest.mark.parametrize("name", ["predict", "annotate", "get_latent_representation", "get_pattern_attention", "get_pattern_attribution"])
+@pytest.mark.parametrize(
+    "name", ["predict", "annotate", "get_latent_representation", "get_pattern_attention", "get_pattern_attribution"]
+)
 def test_untrained_model_is_refused(make_model, name):
     with pytest.raises(RuntimeError, match=r"not trained.*train\(\)"):
         getattr(make_model(), name)()

@@ -129,7 +129,11 @@ def test_impossible_values_are_refused_and_nothing_is_registered(make_adata, val
     adata = make_adata(30, fmt="dense")
     X = adata.X.copy()
     X[3, 5] = value
-    adata = AnnData(getattr(__import__("scipy.sparse", fromlist=["x"]), f"{fmt}_matrix")(X) if fmt != "dense" else X, adata.obs, adata.var)
+    adata = AnnData(
+        getattr(__import__("scipy.sparse", fromlist=["x"]), f"{fmt}_matrix")(X) if fmt != "dense" else X,
+        adata.obs,
+        adata.var,
+    )
     adata.layers["good"] = make_adata(30).X
     with pytest.raises(ValueError, match=found):
         PLKD.setup_anndata(adata, "cell_type")

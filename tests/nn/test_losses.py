@@ -80,7 +80,7 @@ class TestDivergence:
         loss = divergence_loss(latent, y)
         assert float(divergence_loss(3 * latent, y).detach()) == pytest.approx(float(loss.detach()))
         (gradient,) = torch.autograd.grad(loss, latent)
-        assert abs(float((gradient * latent).sum())) > 1e-3
+        assert abs(float((gradient * latent.detach()).sum())) > 1e-3
 
 
 @pytest.mark.parametrize(("n_obs", "n_labels"), [(1, 3), (5, 1), (1, 1)])
@@ -153,7 +153,10 @@ def naive_alignment(latent, labels, batch):
         of_pairs = []
         for i, a in enumerate(batches):
             for b in batches[i + 1 :]:
-                in_a, in_b = np.flatnonzero((labels == label) & (batch == a)), np.flatnonzero((labels == label) & (batch == b))
+                in_a, in_b = (
+                    np.flatnonzero((labels == label) & (batch == a)),
+                    np.flatnonzero((labels == label) & (batch == b)),
+                )
                 of_pairs.append(
                     s[np.ix_(in_a, in_a)].mean() + s[np.ix_(in_b, in_b)].mean() - 2 * s[np.ix_(in_a, in_b)].mean()
                 )

@@ -129,7 +129,7 @@ class Annotator:
         adata, indices, batch_size
             As in :meth:`predict`.
         """
-        return self._run(adata, indices, batch_size, False)[1]
+        return self._run(adata, indices, batch_size)[1]
 
     def get_pattern_attribution(
         self,

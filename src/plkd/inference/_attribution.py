@@ -44,7 +44,8 @@ def pattern_attribution(
     connected = {name: (matrix != 0).astype(np.float32) for name, matrix in membership.items()}
     parts = [np.empty((0, sum(matrix.shape[1] for matrix in connected.values())), dtype=np.float32)]
     for batch in batches(cells, indices, batch_size, progress=None):
-        with torch.enable_grad():
+        # Callers may have switched gradients off, either way.
+        with torch.inference_mode(mode=False), torch.enable_grad():
             x = {k: v.clone().requires_grad_() for k, v in scale_batch(scaling, to_device(batch, device)).items()}
             logits, _ = student(x)
             called = logits.max(dim=1).values - logits.mean(dim=1)

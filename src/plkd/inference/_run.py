@@ -41,7 +41,7 @@ def chosen_cells(n_obs: int, indices: Sequence[int] | np.ndarray | None) -> np.n
     Raises
     ------
     ValueError
-        If a mask has another length, or a number lies outside the data.
+        If a mask has another length, a number lies outside the data, or these are no cell numbers in one dimension.
     """
     if indices is None:
         return np.arange(n_obs)
@@ -54,9 +54,13 @@ def chosen_cells(n_obs: int, indices: Sequence[int] | np.ndarray | None) -> np.n
         return np.array([], dtype=np.int64)
     if not np.issubdtype(chosen.dtype, np.integer):
         raise ValueError(f"indices holds {chosen.dtype}; expected cell numbers or a boolean mask.")
+    if chosen.ndim != 1:
+        raise ValueError(f"indices has shape {chosen.shape}; expected one dimension, e.g. [0, 1, 2].")
+    # Before any sum: n_obs may not fit into a narrow type.
+    chosen = chosen.astype(np.int64)
     if chosen.min() < -n_obs or chosen.max() >= n_obs:
         raise ValueError(f"indices reach from {chosen.min()} to {chosen.max()}; the data has {n_obs} cells.")
-    return np.where(chosen < 0, chosen + n_obs, chosen).astype(np.int64)
+    return np.where(chosen < 0, chosen + n_obs, chosen)
 
 
 def batches(cells: Cells, indices: np.ndarray, batch_size: int | None, *, progress: str | None) -> Iterator[Any]:

@@ -227,6 +227,8 @@ class PLKD(TrainingMixin, BaseModelClass):
         """Return the reference with label and batch codes, as the training loader reads it."""
         if self.adata is None:
             raise ValueError("The model was loaded without its reference. Fix: `PLKD.load(path, adata=ref)`.")
+        # Writes the codes anew if the data were set up for another model since.
+        self.adata_manager.validate()
         cells, _ = self._cells(self.adata)
         codes = self.adata_manager.get_from_registry(REGISTRY_KEYS.LABELS_KEY).ravel().astype(np.int64)
         batch = self.adata_manager.get_from_registry(REGISTRY_KEYS.BATCH_KEY).ravel().astype(np.int64)

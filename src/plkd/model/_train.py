@@ -26,7 +26,7 @@ from plkd.train._sampler import label_prior
 logger = logging.getLogger("plkd")
 
 #: Optimiser steps that a phase aims at where max_epochs is None, and the bounds of the epochs that gives.
-_STEPS = {"teacher": 800, "student": 800}
+_STEPS = {"teacher": 600, "student": 400}
 _EPOCHS = (10, 100)
 _CHECKPOINT = "training.safetensors"
 
@@ -281,7 +281,7 @@ def _asked(config: Any, kwargs: Any) -> dict[str, dict[str, Any]]:
 def _length(max_epochs: int | None, phase: str, data: ReferenceData) -> tuple[int, int]:
     """Return epochs and optimiser steps of a phase."""
     steps = len(data.sampler)
-    epochs = max_epochs or int(np.clip(math.ceil(_STEPS[phase] / steps), *_EPOCHS))
+    epochs = int(max_epochs) if max_epochs else int(np.clip(math.ceil(_STEPS[phase] / steps), *_EPOCHS))
     return epochs, epochs * steps
 
 

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 from sklearn import metrics
 
-from plkd.pl._style import font_size, inches_per_item, shorten
+from plkd.pl._style import font_size, inches_per_item, label_room, shorten
 
 #: With more labels than this, numbers in the cells would be too small to read.
 _MOST_WITH_NUMBERS = 20
@@ -67,19 +67,21 @@ def confusion_matrix(
     counts = metrics.confusion_matrix(truth, predicted, labels=columns)[: len(true_labels)]
     shares = counts / counts.sum(axis=1, keepdims=True)
 
+    below = [shorten(label) for label in columns]
+    beside = [f"{shorten(label)} ({n:,})" for label, n in zip(true_labels, counts.sum(axis=1), strict=True)]
     if ax is None:
         side = float(np.clip(6 / len(columns), 0.13, 0.5))
-        size = side * len(columns) + 2.8, side * len(true_labels) + 1.9
-        _, ax = plt.subplots(figsize=size, layout="constrained")
+        width = side * len(columns) + label_room(beside, font_size(side)) + 1.5
+        height = side * len(true_labels) + label_room(below, font_size(side)) + 0.4
+        _, ax = plt.subplots(figsize=(width, max(height, 2.6)), layout="constrained")
     else:
         side = min(inches_per_item(ax, len(columns), len(true_labels)))
     image = ax.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="equal", interpolation="nearest")
     if len(columns) <= _MOST_WITH_NUMBERS:
         _write_shares(ax, shares, font_size(side * 0.8))
     font = font_size(side)
-    ax.set_xticks(range(len(columns)), [shorten(label) for label in columns], rotation=90, fontsize=font)
-    rows = [f"{shorten(label)} ({n:,})" for label, n in zip(true_labels, counts.sum(axis=1), strict=True)]
-    ax.set_yticks(range(len(rows)), rows, fontsize=font)
+    ax.set_xticks(range(len(below)), below, rotation=90, fontsize=font)
+    ax.set_yticks(range(len(beside)), beside, fontsize=font)
     ax.set_xlabel("Called label")
     ax.set_ylabel("True label (cells)")
     ax.tick_params(length=0)

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from plkd.pl._style import font_size, inches_per_item, pattern_names, shorten
+from plkd.pl._style import font_size, inches_per_item, label_room, pattern_names, shorten
 
 _MOST_LABELS = 200
 
@@ -15,7 +15,7 @@ _MOST_LABELS = 200
 def pattern_heatmap(
     frame: pd.DataFrame,
     *,
-    n_patterns: int = 30,
+    n_patterns: int = 25,
     label: str = "score",
     ax: Axes | None = None,
 ) -> Axes:
@@ -63,15 +63,20 @@ def pattern_heatmap(
     shown = z[:, chosen].T
     n_rows, n_columns = shown.shape
 
+    below, beside = [shorten(str(name)) for name in frame.index], pattern_names(frame.columns[chosen])
     if ax is None:
         height, width = float(np.clip(6 / n_rows, 0.14, 0.3)), float(np.clip(6 / n_columns, 0.14, 0.42))
-        _, ax = plt.subplots(figsize=(width * n_columns + 4.0, height * n_rows + 2.0), layout="constrained")
+        size = (
+            width * n_columns + label_room(beside, font_size(height)) + 1.2,
+            height * n_rows + label_room(below, font_size(width)) + 0.3,
+        )
+        _, ax = plt.subplots(figsize=(size[0], max(size[1], 2.6)), layout="constrained")
     else:
         width, height = inches_per_item(ax, n_columns, n_rows)
     limit = max(float(np.abs(shown).max()), 1e-9)
     image = ax.imshow(shown, cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto", interpolation="nearest")
-    ax.set_xticks(range(n_columns), [shorten(str(i)) for i in frame.index], rotation=90, fontsize=font_size(width))
-    ax.set_yticks(range(n_rows), pattern_names(frame.columns[chosen]), fontsize=font_size(height))
+    ax.set_xticks(range(n_columns), below, rotation=90, fontsize=font_size(width))
+    ax.set_yticks(range(n_rows), beside, fontsize=font_size(height))
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
     bar = ax.figure.colorbar(image, ax=ax, shrink=0.6)
@@ -89,7 +94,9 @@ def _check(frame: pd.DataFrame, n_patterns: int) -> None:
     if len(frame) > _MOST_LABELS:
         raise ValueError(f"frame has {len(frame)} rows; expected one for each label, not for each cell. {fix}")
     if frame.shape[1] == 0 or n_patterns < 1:
-        raise ValueError(f"frame has {frame.shape[1]} patterns, n_patterns is {n_patterns}; expected at least 1 of both.")
+        raise ValueError(
+            f"frame has {frame.shape[1]} patterns, n_patterns is {n_patterns}; expected at least 1 of both."
+        )
     if not np.isfinite(frame.to_numpy(dtype=np.float64)).all():
         raise ValueError("frame holds values that are not finite; expected numbers. Fix: `frame.dropna()`.")
 

@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex, to_rgb
 
-#: Wong (2011) Nat Methods 8:441, without black and with the yellow last, since it is faint on white.
-_HUES = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8C6D31", "#E2D200")
-#: How far each round of the palette is moved towards black (negative) or white.
-_SHADES = (0.0, -0.45, 0.5)
+#: Wong (2011) Nat Methods 8:441; the yellow darker, since it is faint on white.
+_HUES = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#D9C800")
+_BLACK = "#222222"
+#: Share by which a second and a third round of the hues are moved towards black and white.
+_DARKER, _LIGHTER = 0.45, 0.5
 _MARKERS = ("o", "^", "s", "D")
 
 
 def point_styles(n: int) -> list[tuple[str, str]]:
-    """Return ``n`` pairs of colour and marker; the first 24 differ by colour, later rounds by marker too."""
-    styles = []
-    for i in range(n):
-        shade = _SHADES[i // len(_HUES) % len(_SHADES)]
-        rgb = np.array(to_rgb(_HUES[i % len(_HUES)]))
-        colour = rgb * (1 + shade) if shade < 0 else rgb + (1 - rgb) * shade
-        styles.append((to_hex(colour), _MARKERS[i // (len(_HUES) * len(_SHADES)) % len(_MARKERS)]))
-    return styles
+    """Return ``n`` pairs of colour and marker; the first 22 differ by colour, later rounds by marker too."""
+    hues = [np.array(to_rgb(hue)) for hue in _HUES]
+    darker = [hue * (1 - _DARKER) for hue in hues]
+    lighter = [hue + (1 - hue) * _LIGHTER for hue in hues]
+    colours = [to_hex(colour) for colour in (*hues, to_rgb(_BLACK), *darker, *lighter)]
+    return [(colours[i % len(colours)], _MARKERS[i // len(colours) % len(_MARKERS)]) for i in range(n)]
 
 
 def font_size(inches: float) -> float:
@@ -46,10 +44,16 @@ def shorten(name: str, length: int = 34) -> str:
     return f"{name[: length - 1 - tail].rstrip()}…{name[-tail:].lstrip()}"
 
 
-def pattern_names(names: Sequence[str], length: int = 34) -> list[str]:
+def label_room(names: Sequence[str], font: float) -> float:
+    """Return about how many inches the longest of some names takes."""
+    return max(map(len, names), default=0) * font * 0.0082
+
+
+def pattern_names(names: Sequence[str]) -> list[str]:
     """Make names of patterns readable: without the collection that all share, with blanks, and not too long."""
     names = [str(name) for name in names]
-    shared = os.path.commonprefix(names) if len(names) > 1 else ""
-    # Only whole words are left out (HALLMARK_, GOBP_).
-    skip = shared.rfind("_") + 1
-    return [shorten(name[skip:].replace("_", " ").replace(":", ": ").replace("+", ", "), length) for name in names]
+    collections = {name.partition("_")[0] for name in names}
+    # HALLMARK_, GOBP_, ...: says nothing where every name begins with it.
+    if len(names) > 1 and len(collections) == 1 and all("_" in name for name in names):
+        names = [name.partition("_")[2] for name in names]
+    return [shorten(name.replace("_", " ").replace(":", ": ").replace("+", ", ")) for name in names]

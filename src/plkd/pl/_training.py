@@ -44,41 +44,41 @@ def training_curves(history: Mapping[str, pd.DataFrame], *, ax: Sequence[Axes] |
         raise ValueError(f"ax holds {len(axes)} Axes; expected 2. Fix: `_, ax = plt.subplots(1, 2)`.")
     loss, score = axes
     for phase in phases:
-        best = _draw_loss(loss, history, phase)
-        _draw(score, history.get(f"{phase}_macro_f1_validation"), phase, "-", f"{phase.capitalize()}, held out", best)
+        name, colour = phase.capitalize(), _COLOURS[phase]
+        held_out = _values(history, f"{phase}_ce_loss_validation")
+        _draw(loss, _values(history, f"{phase}_ce_loss_train"), colour, f"{name}, training", style=":")
+        _draw(loss, held_out, colour, f"{name}, held out")
+        scores = _values(history, f"{phase}_macro_f1_validation")
+        _draw(score, scores, colour, name)
+        if np.isfinite(held_out).any():
+            best = int(np.nanargmin(held_out))
+            _ring(loss, best, held_out, colour, f"{name}, lowest: epoch {best + 1}")
+            _ring(score, best, scores, colour, None)
+    loss.set_ylim(bottom=0)
     loss.set_ylabel("Cross-entropy (nats)")
-    score.set_ylabel("Macro-F1")
+    score.set_ylabel("Macro-F1 of the held-out cells")
     score.set_ylim(0, 1)
     for panel in axes:
         panel.set_xlabel("Epoch")
-        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+        panel.xaxis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10]))
         panel.spines[["top", "right"]].set_visible(False)
         if panel.lines:
-            panel.legend(frameon=False, fontsize="small")
+            panel.legend(frameon=False, fontsize="small", loc="lower right" if panel is score else "upper right")
         else:
             panel.text(0.5, 0.5, "no cells held out", transform=panel.transAxes, ha="center", color="0.4")
     return axes
 
 
-def _draw_loss(ax: Axes, history: Mapping[str, pd.DataFrame], phase: str) -> int | None:
-    """Draw the cross-entropies and return the row of the lowest held-out one."""
-    name = phase.capitalize()
-    held_out = history.get(f"{phase}_ce_loss_validation")
-    values = None if held_out is None else held_out.iloc[:, 0].to_numpy(dtype=float)
-    best = None if values is None or not np.isfinite(values).any() else int(np.nanargmin(values))
-    _draw(ax, history.get(f"{phase}_ce_loss_train"), phase, ":", f"{name}, training", None)
-    _draw(ax, held_out, phase, "-", f"{name}, held out", best)
-    if ax.lines:
-        ax.set_ylim(bottom=0)
-    return best
+def _values(history: Mapping[str, pd.DataFrame], key: str) -> np.ndarray:
+    """Return one value per epoch; none where the history lacks the key."""
+    return history[key].iloc[:, 0].to_numpy(dtype=float) if key in history else np.array([])
 
 
-def _draw(ax: Axes, frame: pd.DataFrame | None, phase: str, style: str, label: str, best: int | None) -> None:
-    if frame is None or len(frame) == 0:
-        return
-    values = frame.iloc[:, 0].to_numpy(dtype=float)
-    epochs = np.arange(1, len(values) + 1)
-    ax.plot(epochs, values, style, color=_COLOURS[phase], label=label, linewidth=1.4)
-    if best is not None and best < len(values):
-        note = f"best epoch: {best + 1}"
-        ax.plot(epochs[best], values[best], "o", color=_COLOURS[phase], mfc="white", mew=1.6, ms=7, label=note)
+def _draw(ax: Axes, values: np.ndarray, colour: str, label: str, style: str = "-") -> None:
+    if len(values):
+        ax.plot(np.arange(1, len(values) + 1), values, style, color=colour, label=label, linewidth=1.4)
+
+
+def _ring(ax: Axes, best: int, values: np.ndarray, colour: str, label: str | None) -> None:
+    if best < len(values):
+        ax.plot(best + 1, values[best], "o", color=colour, mfc="white", mew=1.6, ms=7, label=label)

@@ -12,7 +12,7 @@ from anndata import AnnData
 from matplotlib.axes import Axes
 from matplotlib.patheffects import withStroke
 
-from plkd.pl._style import point_styles, shorten
+from plkd.pl._style import label_room, point_styles, shorten
 
 _MISSING = "0.8"
 _LEGEND_ROWS = 24
@@ -68,9 +68,9 @@ def umap(
     columns = {name: adata.obs[name] for name in names}
     labels = _labels([column for column in columns.values() if not _is_number(column)])
     if ax is None:
-        room = 0.0 if not labels else 0.9 + 0.075 * min(max(map(len, labels)), 34)
-        room *= -(-len(labels) // _LEGEND_ROWS)
-        _, ax = plt.subplots(1, len(names), figsize=(4.2 * len(names) + room, 4.2), layout="constrained")
+        room = -(-len(labels) // _LEGEND_ROWS) * (0.6 + label_room([shorten(label) for label in labels], _font(labels)))
+        side = 4.2 if len(labels) <= _LEGEND_ROWS else 5.2
+        _, ax = plt.subplots(1, len(names), figsize=(side * len(names) + room, side), layout="constrained")
     axes = np.ravel(np.asarray(ax, dtype=object))
     if len(axes) != len(names):
         raise ValueError(f"ax holds {len(axes)} Axes for {len(names)} columns; expected one for each.")
@@ -113,7 +113,9 @@ def _is_number(column: pd.Series) -> bool:
 def _as_text(column: pd.Series) -> np.ndarray:
     """Return labels as text, None where one is missing."""
     values = column.astype(object)
-    return np.array([str(value) if known else None for value, known in zip(values, values.notna(), strict=True)], object)
+    return np.array(
+        [str(value) if known else None for value, known in zip(values, values.notna(), strict=True)], object
+    )
 
 
 def _labels(columns: list[pd.Series]) -> list[str]:
@@ -157,6 +159,10 @@ def _draw_numbers(ax: Axes, places: np.ndarray, values: np.ndarray, name: str) -
     bar.outline.set_visible(False)
 
 
+def _font(labels: list[str]) -> float:
+    return 8 if len(labels) <= _LEGEND_ROWS else 6.5
+
+
 def _legend(ax: Axes, labels: list[str]) -> None:
     handles = [
         ax.scatter([], [], c=colour, marker=marker, s=30, linewidths=0, label=f"{number}  {shorten(label)}")
@@ -167,7 +173,7 @@ def _legend(ax: Axes, labels: list[str]) -> None:
         loc="upper left",
         bbox_to_anchor=(1.01, 1.0),
         frameon=False,
-        fontsize=8 if len(labels) <= _LEGEND_ROWS else 6.5,
+        fontsize=_font(labels),
         ncols=-(-len(labels) // _LEGEND_ROWS),
         handletextpad=0.3,
         borderaxespad=0,

@@ -91,8 +91,13 @@ class Checkpoint(Callback):
         with replace_when_written(self.path) as temporary:
             save_file(contiguous, temporary, metadata={"plkd": json.dumps(state)})
 
+    def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
+        """Put a resumed run's random state back, before the training loader draws from it."""
+        if self.resumed is not None:
+            torch.set_rng_state(self.resumed["tensors"]["rng"])
+
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
-        """Put a resumed run's optimiser, best weights and random state back."""
+        """Put a resumed run's optimiser, best weights and patience back."""
         if self.resumed is None:
             return
         resumed, self.resumed = self.resumed, None
@@ -111,7 +116,6 @@ class Checkpoint(Callback):
             if isinstance(callback, EarlyStopping) and resumed["stopping"] is not None:
                 callback.wait_count = resumed["stopping"][0]
                 callback.best_score = torch.tensor(resumed["stopping"][1])
-        torch.set_rng_state(tensors["rng"])
 
 
 def best_weights(resumed: dict[str, Any]) -> dict[str, torch.Tensor] | None:

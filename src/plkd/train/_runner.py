@@ -151,7 +151,7 @@ def run_phase(
         for parameter in frozen:
             parameter.requires_grad_(True)
         model.module.eval()
-        fresh = {k: v for k, v in (model.history_ or {}).items() if k.startswith(f"{plan.phase}_")}
+        fresh = {k: v.astype(float) for k, v in (model.history_ or {}).items() if k.startswith(f"{plan.phase}_")}
         model.history_ = _joined(earlier, fresh)
         model.is_trained_ = was_trained
     n_epochs = runner.trainer.current_epoch

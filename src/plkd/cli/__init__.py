@@ -1,0 +1,7 @@
+"""The command line: `plkd demo`, `plkd train`, `plkd annotate`."""
+
+from __future__ import annotations
+
+from plkd.cli._app import main
+
+__all__ = ["main"]

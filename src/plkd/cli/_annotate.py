@@ -1,0 +1,113 @@
+"""`plkd annotate`: a query in, a copy of it with labels out."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import pandas as pd
+import typer
+
+from plkd.cli._console import Verbose, quiet_libraries
+from plkd.cli._paths import ANNOTATOR_FILE, check_input, check_model, check_output
+
+COLUMNS = ("label", "confidence", "runner_up")
+
+
+def annotate(
+    query: Annotated[Path, typer.Argument(metavar="QUERY", help="Cells to annotate: an .h5ad file. Not changed.")],
+    model: Annotated[Path, typer.Option(help="Folder of `plkd train --out`, PLKD.save or export_student.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Copy of the query to write (.h5ad), with the labels in obs.")
+    ] = None,
+    table: Annotated[Path | None, typer.Option(help="Table of the labels to write (.csv or .csv.gz).")] = None,
+    key_added: Annotated[str, typer.Option(help="Columns of obs are named KEY_label, KEY_confidence, ...")] = "plkd",
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Cells at a time; chosen by memory if not given.")
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace output files, and columns of this name in the copy.")
+    ] = False,
+    verbose: Verbose = False,
+) -> None:
+    """Annotate cells with a trained model: label, confidence and runner-up of each.
+
+    Give --out, --table or both. Of a folder with annotator.safetensors only that file is read: nothing is unpickled.
+    """
+    if out is None and table is None:
+        raise typer.BadParameter("nothing to write; give --out FILE.h5ad, --table FILE.csv or both.")
+    check_input(query, "query")
+    check_model(model)
+    for path, suffixes in ((out, (".h5ad",)), (table, (".csv", ".csv.gz"))):
+        if path is not None:
+            if path.exists() and path.samefile(query):
+                raise ValueError(f"{path} is the query itself, which is never written over. Fix: name another file.")
+            check_output(path, suffixes, overwrite=overwrite)
+    if out is not None:
+        _check_columns(query, key_added, overwrite)
+    found = _annotated(query, model, batch_size)
+    if out is not None:
+        write_annotated(query, out, found, key_added)
+        typer.echo(
+            f"Wrote {out}: {len(found):,} cells with " + ", ".join(f"{key_added}_{name}" for name in found.columns)
+        )
+    if table is not None:
+        _write_table(found, table)
+        typer.echo(f"Wrote {table}: {len(found):,} rows")
+
+
+def _check_columns(query: Path, key_added: str, overwrite: bool) -> None:
+    from anndata import read_h5ad
+
+    adata = read_h5ad(query, backed="r")
+    there = [name for name in (f"{key_added}_{column}" for column in COLUMNS) if name in adata.obs]
+    adata.file.close()
+    if there and not overwrite:
+        raise ValueError(f"{query} already has obs columns {there}. Fix: pass another --key-added, or --overwrite.")
+
+
+def _annotated(query: Path, folder: Path, batch_size: int | None) -> pd.DataFrame:
+    """Return the table; by the Annotator if the folder has one."""
+    if (folder / ANNOTATOR_FILE).is_file():
+        from plkd import Annotator
+
+        return Annotator.load(folder).annotate(query, batch_size=batch_size, progress=True)
+    with quiet_libraries():
+        from anndata import read_h5ad
+
+        from plkd import PLKD
+
+        adata = read_h5ad(query, backed="r")
+        try:
+            return PLKD.load(folder).annotate(adata, batch_size=batch_size)
+        finally:
+            adata.file.close()
+
+
+def write_annotated(query: Path, out: Path, table: pd.DataFrame, key_added: str) -> None:
+    """Write a copy of the query's file with the table in ``obs``, whole or not at all.
+
+    All but ``obs`` is copied as bytes: memory does not grow with the matrix, and nothing else changes.
+    """
+    import h5py
+    from anndata import AnnData
+    from anndata.io import read_elem, write_elem
+
+    from plkd import add_annotation
+    from plkd._files import replace_when_written
+
+    with replace_when_written(out) as temporary:
+        shutil.copyfile(query, temporary)
+        with h5py.File(temporary, "r+") as file:
+            cells = AnnData(obs=read_elem(file["obs"]))
+            add_annotation(cells, table, key_added=key_added)
+            write_elem(file, "obs", cells.obs)
+
+
+def _write_table(table: pd.DataFrame, path: Path) -> None:
+    from plkd._files import replace_when_written
+
+    with replace_when_written(path) as temporary:
+        # Not inferred: the temporary name has another suffix.
+        table.to_csv(temporary, index_label="cell", compression="gzip" if path.suffix == ".gz" else None)

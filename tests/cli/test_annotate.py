@@ -1,0 +1,121 @@
+"""`plkd annotate`."""
+
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+from anndata import read_h5ad
+
+from plkd import Annotator
+from plkd.cli._app import run
+
+
+def annotate(query, model, *more):
+    return run(["annotate", str(query), "--model", str(model), *map(str, more)])
+
+
+def test_copy_of_the_query_has_the_annotators_calls_and_is_else_unchanged(files, tmp_path):
+    before = files.query.read_bytes()
+    assert annotate(files.query, files.model, "--out", tmp_path / "out.h5ad") == 0
+    query, found = read_h5ad(files.query), read_h5ad(tmp_path / "out.h5ad")
+    expected = Annotator.load(files.model).annotate(query)
+    assert list(found.obs.columns) == [*query.obs.columns, "plkd_label", "plkd_confidence", "plkd_runner_up"]
+    assert list(found.obs["plkd_label"]) == list(expected["label"])
+    np.testing.assert_array_equal(found.obs["plkd_confidence"], expected["confidence"])
+    pd.testing.assert_frame_equal(found.obs[query.obs.columns], query.obs)
+    assert (found.X != query.X).nnz == 0
+    assert files.query.read_bytes() == before
+
+
+def test_table_alone_writes_no_copy(files, tmp_path):
+    assert annotate(files.query, files.model, "--table", tmp_path / "out.csv.gz") == 0
+    table = pd.read_csv(tmp_path / "out.csv.gz", index_col="cell")
+    assert list(table.columns) == ["label", "confidence", "runner_up"]
+    assert list(table.index) == list(read_h5ad(files.query).obs_names)
+    assert [path.name for path in tmp_path.iterdir()] == ["out.csv.gz"]
+
+
+def test_folder_with_an_annotator_is_never_unpickled(files, tmp_path):
+    shutil.copytree(files.model, tmp_path / "m")
+    (tmp_path / "m" / "model.pt").write_bytes(b"no pickle")
+    assert annotate(files.query, tmp_path / "m", "--table", tmp_path / "out.csv") == 0
+
+
+def test_folder_of_a_model_alone_gives_the_same_calls(files, tmp_path):
+    (tmp_path / "m").mkdir()
+    shutil.copy(files.model / "model.pt", tmp_path / "m")
+    assert annotate(files.query, tmp_path / "m", "--table", tmp_path / "model.csv") == 0
+    assert annotate(files.query, files.model, "--table", tmp_path / "annotator.csv") == 0
+    by_model, by_annotator = (pd.read_csv(tmp_path / f"{name}.csv") for name in ("model", "annotator"))
+    pd.testing.assert_frame_equal(by_model, by_annotator, atol=1e-5)
+
+
+def test_nothing_to_write_is_wrong_usage(files, capsys):
+    assert annotate(files.query, files.model) == 2
+    assert "--out" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("args", "named"),
+    [
+        (["--out", "out.csv"], "does not end in .h5ad"),
+        (["--out", "no/out.h5ad"], "No such folder: no"),
+        (["--table", "out.h5ad"], "does not end in .csv"),
+    ],
+)
+def test_wrong_output_path_is_refused(files, tmp_path, monkeypatch, capsys, args, named):
+    monkeypatch.chdir(tmp_path)
+    assert annotate(files.query, files.model, *args) == 1
+    assert named in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_folder_without_a_model_is_refused(files, tmp_path, capsys):
+    assert annotate(files.query, tmp_path, "--out", tmp_path / "out.h5ad") == 1
+    assert f"No model at {tmp_path}" in capsys.readouterr().err
+
+
+def test_existing_file_is_replaced_only_if_asked(files, tmp_path, capsys):
+    out = tmp_path / "out.h5ad"
+    out.write_text("mine")
+    assert annotate(files.query, files.model, "--out", out) == 1
+    assert "already exists" in capsys.readouterr().err
+    assert out.read_text() == "mine"
+    assert annotate(files.query, files.model, "--out", out, "--overwrite") == 0
+    assert "plkd_label" in read_h5ad(out).obs
+
+
+def test_query_is_never_written_over(files, tmp_path, capsys):
+    query = shutil.copy(files.query, tmp_path / "query.h5ad")
+    before = query.read_bytes()
+    assert annotate(query, files.model, "--out", query, "--overwrite") == 1
+    assert "never written over" in capsys.readouterr().err
+    assert query.read_bytes() == before
+
+
+def test_columns_of_that_name_are_replaced_only_if_asked(files, tmp_path, capsys):
+    first = tmp_path / "first.h5ad"
+    assert annotate(files.query, files.model, "--out", first) == 0
+    assert annotate(first, files.model, "--out", tmp_path / "second.h5ad") == 1
+    assert "--key-added" in capsys.readouterr().err
+    assert not (tmp_path / "second.h5ad").exists()
+    assert annotate(first, files.model, "--out", tmp_path / "second.h5ad", "--key-added", "again") == 0
+    assert {"plkd_label", "again_label"} <= set(read_h5ad(tmp_path / "second.h5ad").obs)
+    assert annotate(first, files.model, "--out", tmp_path / "third.h5ad", "--overwrite") == 0
+
+
+def test_failure_while_writing_leaves_the_old_file_and_no_other(files, tmp_path, monkeypatch, capsys):
+    out = tmp_path / "out.h5ad"
+    out.write_text("old")
+
+    def fail(*args, **kwargs):
+        raise OSError("disk full")
+
+    monkeypatch.setattr("plkd.inference.add_annotation", fail)
+    assert annotate(files.query, files.model, "--out", out, "--overwrite") == 1
+    assert capsys.readouterr().err.splitlines()[-1] == "error: disk full"
+    assert out.read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["out.h5ad"]

@@ -1,0 +1,117 @@
+"""Running the Student over cells: order, batch size, choice of cells."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy import sparse
+
+from plkd.data import Cells, Modality, Rows
+from plkd.inference import batch_size_for, chosen_cells, run_student
+from plkd.nn import RNAScaling, Student
+
+N_OBS, N_GENES = 11, 6
+
+
+@pytest.fixture
+def student():
+    return Student({"rna": N_GENES}, 3, n_hidden=(8, 5)).eval()
+
+
+@pytest.fixture
+def scaling():
+    return {"rna": RNAScaling(torch.full((N_GENES,), 1 / N_GENES))}
+
+
+@pytest.fixture
+def counts():
+    return np.random.default_rng(0).poisson(2.0, size=(N_OBS, N_GENES)).astype(np.float32)
+
+
+@pytest.fixture
+def cells(counts):
+    return Cells({"rna": Modality(Rows(sparse.csr_matrix(counts)))}, N_OBS)
+
+
+@pytest.mark.parametrize("batch_size", [None, 1, 4, 100])
+@pytest.mark.parametrize("indices", [np.arange(N_OBS), np.array([7, 0, 7, 3])])
+def test_gives_each_cells_answer_in_the_order_asked_for(student, scaling, cells, counts, indices, batch_size):
+    out = run_student(scaling, student, cells, indices, batch_size=batch_size)
+    x = torch.from_numpy(np.log1p(1e4 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1e-12)))
+    logits, latent = student({"rna": x[indices]})
+    np.testing.assert_allclose(out.logits, logits.detach().numpy(), atol=1e-5)
+    np.testing.assert_allclose(out.latent, latent.detach().numpy(), atol=1e-5)
+    assert out.logits.dtype == out.latent.dtype == np.float32
+
+
+def test_no_cells_give_empty_answers(student, scaling, cells):
+    out = run_student(scaling, student, cells, np.array([], dtype=np.int64))
+    assert out.logits.shape == (0, 3)
+    assert out.latent.shape == (0, 5)
+
+
+def test_a_progress_bar_is_shown_only_when_named(student, scaling, cells, capfd):
+    run_student(scaling, student, cells, np.arange(N_OBS), batch_size=5)
+    assert capfd.readouterr().err == ""
+    run_student(scaling, student, cells, np.arange(N_OBS), batch_size=5, progress="Annotating")
+    shown = capfd.readouterr().err
+    assert "Annotating" in shown
+    assert "3/3" in shown
+
+
+def test_batch_size_is_bounded_and_holds_128_mebibytes():
+    def cells(n_genes):
+        return Cells({"rna": Modality(Rows(sparse.csr_matrix((3, n_genes))))}, 3)
+
+    assert batch_size_for(cells(20_000), None) * 20_000 * 4 == pytest.approx(2**27, rel=0.001)
+    assert batch_size_for(cells(10), None) == 8192
+    assert batch_size_for(cells(10_000_000), None) == 64
+    assert batch_size_for(cells(10), 5) == 5
+    with pytest.raises(ValueError, match="batch_size=0; expected at least 1, or None"):
+        batch_size_for(cells(10), 0)
+
+
+@pytest.mark.parametrize(
+    ("indices", "chosen"),
+    [
+        (None, [0, 1, 2, 3]),
+        ([2, 0, 2], [2, 0, 2]),
+        ([-1, -4], [3, 0]),
+        (np.array([1, 3], dtype=np.uint8), [1, 3]),
+        (range(1, 3), [1, 2]),
+        ([True, False, False, True], [0, 3]),
+        (np.array([False] * 4), []),
+        (pd.Series([False, True, True, False], index=list("abcd")), [1, 2]),
+        ([], []),
+        (np.array([]), []),
+    ],
+)
+def test_chosen_cells(indices, chosen):
+    found = chosen_cells(4, indices)
+    assert found.tolist() == chosen
+    assert found.dtype == np.int64
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.uint64])
+def test_numbers_of_a_narrow_or_unsigned_type_serve_large_data(dtype):
+    assert chosen_cells(100_000, np.array([100, 3], dtype=dtype)).tolist() == [100, 3]
+
+
+@pytest.mark.parametrize(
+    ("indices", "message"),
+    [
+        ([0, 4], "indices reach from 0 to 4; the data has 4 cells"),
+        ([-5], "indices reach from -5 to -5; the data has 4 cells"),
+        ([True, False], r"a mask of shape \(2,\); expected \(4,\)"),
+        (np.ones((4, 1), dtype=bool), r"a mask of shape \(4, 1\); expected \(4,\)"),
+        ([0.0, 1.0], "indices holds float64; expected cell numbers or a boolean mask"),
+        ([[0, 1]], r"indices has shape \(1, 2\); expected one dimension"),
+        (np.int64(2), r"indices has shape \(\)"),
+        (["cell_1"], "expected cell numbers or a boolean mask"),
+    ],
+)
+def test_wrong_choices_are_refused(indices, message):
+    with pytest.raises(ValueError, match=message):
+        chosen_cells(4, indices)

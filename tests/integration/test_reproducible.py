@@ -1,0 +1,71 @@
+"""The same seed gives the same model, bit for bit on one CPU."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scvi
+import torch
+
+
+def fingerprint(model) -> str:
+    found = hashlib.sha256()
+    for name, value in sorted(model.module.state_dict().items()):
+        found.update(name.encode() + value.numpy().tobytes())
+    found.update(model.predict(soft=True).to_numpy().tobytes())
+    return found.hexdigest()
+
+
+def run(make_model, train, seed: int) -> str:
+    scvi.settings.seed = seed
+    return fingerprint(train(make_model(seed=seed), 2))
+
+
+def test_same_seed_same_bits_in_one_process(make_model, train):
+    first = run(make_model, train, 0)
+    torch.rand(17)  # what was drawn before the seed was set does not matter
+    np.random.rand(17)  # noqa: NPY002
+    assert run(make_model, train, 0) == first
+    assert run(make_model, train, 1) != first
+
+
+def test_seed_of_scvi_settings_is_enough(make_adata, train):
+    from plkd import PLKD
+
+    found = set()
+    for _ in range(2):
+        adata = make_adata()
+        PLKD.setup_anndata(adata, "cell_type", batch_key="batch")
+        scvi.settings.seed = 5
+        found.add(fingerprint(train(PLKD(adata, student_kwargs={"n_hidden": (8,)}), 1)))
+    assert len(found) == 1
+
+
+@pytest.mark.slow
+def test_same_seed_same_bits_in_two_processes():
+    conftest = Path(__file__).parents[1] / "conftest.py"
+    code = f"""
+import importlib.util, hashlib
+spec = importlib.util.spec_from_file_location("factory", {str(conftest)!r})
+factory = importlib.util.module_from_spec(spec); spec.loader.exec_module(factory)
+import scvi
+from plkd import PLKD
+adata = factory._make_adata()
+PLKD.setup_anndata(adata, "cell_type", batch_key="batch")
+scvi.settings.seed = 0
+model = PLKD(adata)
+model.train(2, accelerator="cpu", enable_progress_bar=False)
+state = b"".join(v.numpy().tobytes() for v in model.module.state_dict().values())
+print("BITS", hashlib.sha256(state + model.predict(soft=True).to_numpy().tobytes()).hexdigest())
+"""
+    found = []
+    for hash_seed in ("1", "2"):
+        env = {**__import__("os").environ, "PYTHONHASHSEED": hash_seed}
+        out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env).stdout
+        found.append(next(line for line in out.splitlines() if line.startswith("BITS")))
+    assert found[0] == found[1]

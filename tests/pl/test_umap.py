@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+from plkd import pl
+from plkd.pl._style import point_styles
+
+
+@pytest.fixture
+def cells(make_adata):
+    adata = make_adata(n_obs=40)
+    adata.obsm["X_plkd"] = np.random.default_rng(0).normal(size=(40, 5)).astype("float32")
+    adata.obs["score"] = np.linspace(0, 1, 40)
+    return adata
+
+
+def places(ax):
+    found = np.vstack([points.get_offsets() for points in ax.collections if len(points.get_offsets())])
+    return found[np.lexsort(found.T)]
+
+
+def test_panels_share_the_map_and_the_callers_object_is_unchanged(cells):
+    before = cells.copy()
+    labels, batch, score = pl.umap(cells, ["cell_type", "batch", "score"])
+    np.testing.assert_array_equal(places(labels), places(batch))
+    np.testing.assert_array_equal(places(labels), places(score))
+    assert list(cells.obsm) == list(before.obsm)
+    assert list(cells.uns) == list(before.uns)
+    assert list(cells.obs) == list(before.obs)
+
+
+def test_same_seed_draws_the_same_map_and_every_label_is_in_the_legend(cells):
+    first, second = pl.umap(cells, "cell_type"), pl.umap(cells, "cell_type")
+    np.testing.assert_array_equal(places(first), places(second))
+    legend = [text.get_text() for text in first.get_legend().get_texts()]
+    assert legend == ["1  type_0", "2  type_1", "3  type_2"]
+    assert [text.get_text() for text in first.texts] == ["1", "2", "3"]
+
+
+def test_cells_without_a_label_are_drawn_without_a_number(cells):
+    cells.obs["cell_type"] = cells.obs["cell_type"].where(cells.obs["cell_type"] != "type_0")
+    _, ax = plt.subplots()
+    assert pl.umap(cells, "cell_type", ax=ax) is ax
+    assert len(places(ax)) == 40
+    assert [text.get_text() for text in ax.texts] == ["1", "2"]
+
+
+def test_styles_of_many_labels_differ():
+    assert len(set(point_styles(63))) == 63
+
+
+@pytest.mark.parametrize(
+    ("color", "use_rep", "named"), [("no", "X_plkd", "color='no'"), ("batch", "X_no", "get_latent_representation")]
+)
+def test_missing_key_is_named(cells, color, use_rep, named):
+    with pytest.raises(KeyError, match=named):
+        pl.umap(cells, color, use_rep=use_rep)
+
+
+def test_too_few_cells_are_refused(cells):
+    with pytest.raises(ValueError, match="too few"):
+        pl.umap(cells[:4], "batch")

@@ -1,0 +1,142 @@
+"""Features matched by name: the index map, the one line of report, and every refusal with its remedy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from plkd.align import align_features
+
+SYMBOLS = ["CD3D", "MS4A1", "LYZ", "NKG7", "PPBP"]
+ENSEMBL = [f"ENSG{i:011d}" for i in range(5)]
+
+names = st.text(st.characters(categories=("L", "N", "P")), min_size=1, max_size=5)
+
+
+def refusal(model, query, **kwargs):
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 - the callers look at the whole message
+        align_features(model, query, **kwargs)
+    return str(caught.value)
+
+
+@given(model=st.lists(names, unique=True, min_size=1, max_size=8), extra=st.lists(names, max_size=6), data=st.data())
+@settings(max_examples=100, deadline=None)
+def test_the_map_names_each_features_column_for_any_order_missing_and_extra_ones(model, extra, data):
+    kept = data.draw(st.lists(st.sampled_from(model), unique=True))
+    # Names that the model does not know may even repeat.
+    query = data.draw(st.permutations(kept + [name for name in extra if name not in model]))
+    alignment = align_features(model, query, floor=0.0)
+    assert alignment.columns.dtype == np.int64
+    assert alignment.columns.tolist() == [query.index(name) if name in query else -1 for name in model]
+    assert alignment.present.tolist() == [name in kept for name in model]
+    assert alignment.fraction == pytest.approx(len(kept) / len(model))
+    assert alignment.n_query == len(query)
+    assert alignment.is_identity == (list(query) == model)
+
+
+@pytest.mark.parametrize("kind", [list, tuple, np.array, pd.Index, lambda n: pd.Index(n, dtype="string")])
+def test_names_may_come_in_any_sequence(kind):
+    assert align_features(kind(SYMBOLS), kind(SYMBOLS[::-1])).columns.tolist() == [4, 3, 2, 1, 0]
+
+
+class TestReport:
+    @pytest.mark.parametrize(
+        ("query", "line"),
+        [
+            (SYMBOLS, "all 5 features found, in the model's order"),
+            (SYMBOLS[::-1], "5 of 5 features found (100%), reordered"),
+            ([*SYMBOLS, "x", "y"], "5 of 5 features found (100%), 2 unknown to the model ignored"),
+            (SYMBOLS[1:], "4 of 5 features found (80%), 1 missing and left out of the library size"),
+            (
+                ["x", "LYZ", "CD3D"],
+                "2 of 5 features found (40%), 3 missing and left out of the library size, "
+                "1 unknown to the model ignored, reordered",
+            ),
+        ],
+    )
+    def test_is_one_line_of_what_was_found(self, query, line):
+        assert str(align_features(SYMBOLS, query)) == line
+
+
+class TestRepeatedNames:
+    def test_of_features_in_use_are_refused_by_name(self):
+        message = refusal(SYMBOLS, [*SYMBOLS, "LYZ", "CD3D", "x", "x"])
+        assert message.startswith("2 feature names that the model uses occur more than once in the query")
+        assert "'LYZ'" in message
+        assert "'CD3D'" in message
+        assert "'x'" not in message
+        assert "var_names_make_unique()" in message
+
+    def test_of_other_features_do_no_harm(self):
+        assert align_features(["A", "B"], ["x", "B", "x", "A"]).columns.tolist() == [3, 1]
+
+    def test_are_refused_even_if_too_few_features_are_found(self):
+        assert "more than once" in refusal(SYMBOLS, ["LYZ", "LYZ"])
+
+
+class TestFloor:
+    def test_just_enough_is_accepted_and_one_fewer_refused(self):
+        model = [f"G{i}" for i in range(10)]
+        assert align_features(model, model[:2]).fraction == 0.2
+        assert refusal(model, model[:1]).startswith(
+            "Only 1 of the model's 10 features are in the query (10%); expected at least 20%. "
+            "Model: 'G0', 'G1', 'G2'; query: 'G0'. "
+        )
+
+    def test_can_be_set(self):
+        assert align_features(SYMBOLS, SYMBOLS[:4], floor=0.8).fraction == 0.8
+        assert "expected at least 90%" in refusal(SYMBOLS, SYMBOLS[:4], floor=0.9)
+
+    def test_an_empty_query_is_refused(self):
+        assert "Only 0 of the model's 5 features" in refusal(SYMBOLS, [])
+
+
+class TestRemedies:
+    def test_the_model_has_identifiers_and_the_query_symbols(self):
+        message = refusal(ENSEMBL, SYMBOLS)
+        assert "The model uses Ensembl identifiers, the query symbols" in message
+        assert 'query.var_names = query.var["gene_ids"]' in message
+
+    def test_the_query_has_identifiers_and_the_model_symbols(self):
+        message = refusal(SYMBOLS, ENSEMBL)
+        assert "The query uses Ensembl identifiers, the model symbols" in message
+        assert 'query.var["gene_symbols"]' in message
+
+    @pytest.mark.parametrize(("model", "query"), [("", ".3"), (".1", ""), (".1", ".12")])
+    def test_version_suffixes_differ(self, model, query):
+        message = refusal([name + model for name in ENSEMBL], [name + query for name in ENSEMBL])
+        assert "Version suffixes differ" in message
+        assert r'str.replace(r"\.\d+$", "", regex=True)' in message
+
+    def test_the_remedy_for_version_suffixes_works(self):
+        query = pd.Index([name + ".7" for name in ENSEMBL])
+        assert align_features(ENSEMBL, query.str.replace(r"\.\d+$", "", regex=True)).is_identity
+
+    def test_mouse_identifiers_count_as_identifiers(self):
+        mouse = [f"ENSMUSG{i:011d}" for i in range(5)]
+        assert "The query uses Ensembl identifiers" in refusal(SYMBOLS, mouse)
+        message = refusal(ENSEMBL, mouse)
+        assert "Version suffixes" not in message
+        assert "same species and identifiers" in message
+
+    def test_names_differ_by_case_only(self):
+        message = refusal(SYMBOLS, [name.capitalize() for name in SYMBOLS])
+        assert "The names differ only by case" in message
+        assert "map orthologues" in message
+        assert "'Cd3d'" in message
+
+    def test_a_few_chance_hits_do_not_hide_the_case(self):
+        model = [f"GENE{i}" for i in range(20)]
+        query = [*model[:2], *(name.lower() for name in model[2:])]
+        assert "differ only by case" in refusal(model, query)
+
+    def test_nothing_recognisable(self):
+        message = refusal(SYMBOLS, ["cell_1", "cell_2"])
+        assert "same species and identifiers as the reference; is the matrix transposed?" in message
+
+    def test_most_names_decide_what_kind_they_are(self):
+        assert "The query uses Ensembl" in refusal(SYMBOLS, [*ENSEMBL[:4], "tdTomato"])
+        assert "The query uses Ensembl" not in refusal(SYMBOLS, [*ENSEMBL[:2], "a", "b"])

@@ -1,0 +1,176 @@
+"""Files appear whole or not at all; any damage to an Annotator's file is found before anything in it is used."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from plkd._files import read_safetensors, replace_when_written
+from plkd.annotator import Annotator
+from plkd.annotator._file import FILE_NAME, FORMAT, read_annotator, write_annotator
+
+TENSORS = {"student.weight": torch.tensor([[1.5, -2.0]]), "patterns.indices": torch.tensor([3, 1], dtype=torch.int32)}
+ABOUT = {"format": FORMAT, "labels": ["B", "T"]}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    write_annotator(tmp_path / FILE_NAME, TENSORS, ABOUT)
+    return tmp_path
+
+
+def write_half(path):
+    with replace_when_written(path) as temporary:
+        temporary.write_text("half")
+        raise KeyboardInterrupt
+
+
+class TestReplaceWhenWritten:
+    def test_puts_the_new_file_in_place(self, tmp_path):
+        path = tmp_path / "a.txt"
+        path.write_text("old")
+        with replace_when_written(path) as temporary:
+            temporary.write_text("new")
+            assert path.read_text() == "old"
+            assert temporary.parent == tmp_path
+        assert path.read_text() == "new"
+        assert list(tmp_path.iterdir()) == [path]
+
+    def test_keeps_the_old_file_after_an_error_and_leaves_nothing_behind(self, tmp_path):
+        path = tmp_path / "a.txt"
+        path.write_text("old")
+        with pytest.raises(KeyboardInterrupt):
+            write_half(path)
+        assert path.read_text() == "old"
+        assert list(tmp_path.iterdir()) == [path]
+
+
+class TestReadSafetensors:
+    def test_gives_tensors_and_metadata(self, tmp_path):
+        save_file(TENSORS, tmp_path / "a.safetensors", metadata={"k": "v"})
+        tensors, metadata = read_safetensors(tmp_path / "a.safetensors")
+        assert metadata == {"k": "v"}
+        assert all(torch.equal(tensors[name], value) for name, value in TENSORS.items())
+
+    def test_without_metadata(self, tmp_path):
+        save_file(TENSORS, tmp_path / "a.safetensors")
+        assert read_safetensors(tmp_path / "a.safetensors")[1] == {}
+
+    @pytest.mark.parametrize("content", [b"", b"short", b"\xff" * 100], ids=["empty", "short", "garbage"])
+    def test_what_is_none_is_refused(self, tmp_path, content):
+        (tmp_path / "a.safetensors").write_bytes(content)
+        with pytest.raises(ValueError, match=r"a\.safetensors is damaged or no safetensors file"):
+            read_safetensors(tmp_path / "a.safetensors")
+
+
+class TestRoundTrip:
+    @pytest.mark.parametrize("name", ["", FILE_NAME], ids=["folder", "file"])
+    def test_gives_back_what_was_written(self, folder, name):
+        tensors, about = read_annotator(folder / name)
+        assert about == ABOUT
+        assert set(tensors) == set(TENSORS)
+        for key, value in TENSORS.items():
+            assert tensors[key].dtype == value.dtype
+            assert torch.equal(tensors[key], value)
+
+    def test_is_one_plain_safetensors_file_with_json(self, folder):
+        assert [path.name for path in folder.iterdir()] == [FILE_NAME]
+        with safe_open(folder / FILE_NAME, framework="np") as file:
+            metadata = file.metadata()
+        assert set(metadata) == {"plkd", "sha256"}
+        assert json.loads(metadata["plkd"]) == ABOUT
+
+    def test_tensors_may_be_views_and_need_gradients(self, tmp_path):
+        value = torch.arange(6.0).reshape(2, 3).t().requires_grad_()
+        write_annotator(tmp_path / FILE_NAME, {"t": value}, ABOUT)
+        assert torch.equal(read_annotator(tmp_path)[0]["t"], value)
+
+    def test_labels_that_look_like_the_checksum_or_are_not_ascii(self, tmp_path):
+        about = {**ABOUT, "labels": ['"sha256":"', "sha256", '"sha256":"' + "0" * 64, "αβ T-Zelle", '\\"', "\n"]}
+        write_annotator(tmp_path / FILE_NAME, {**TENSORS, '"sha256":"x': torch.ones(1)}, about)
+        assert read_annotator(tmp_path)[1] == about
+
+    def test_replaces_an_older_file(self, folder):
+        write_annotator(folder / FILE_NAME, TENSORS, {**ABOUT, "labels": ["new"]})
+        assert read_annotator(folder)[1]["labels"] == ["new"]
+        assert len(list(folder.iterdir())) == 1
+
+
+class TestDamage:
+    def test_every_changed_byte_is_found(self, folder):
+        file = folder / FILE_NAME
+        good = file.read_bytes()
+        assert len(good) < 1000
+        for place in range(len(good)):
+            # The lowest bit; the bit of upper and lower case; all bits.
+            for change in (0x01, 0x20, 0xFF):
+                bad = bytearray(good)
+                bad[place] ^= change
+                file.write_bytes(bad)
+                with pytest.raises(ValueError, match="is damaged, or no Annotator: its checksum does not fit"):
+                    read_annotator(folder)
+        file.write_bytes(good)
+        read_annotator(folder)
+
+    def test_every_truncation_is_found(self, folder):
+        file = folder / FILE_NAME
+        good = file.read_bytes()
+        for length in range(len(good)):
+            file.write_bytes(good[:length])
+            with pytest.raises(ValueError, match="is damaged, or no Annotator"):
+                read_annotator(folder)
+
+    def test_bytes_added_or_swapped_are_found(self, folder):
+        file = folder / FILE_NAME
+        good = file.read_bytes()
+        for bad in (good + b"\0", b"\0" + good, good[:-4] + good[-2:] + good[-4:-2], good + good):
+            file.write_bytes(bad)
+            with pytest.raises(ValueError, match="is damaged, or no Annotator"):
+                read_annotator(folder)
+
+    def test_another_safetensors_file_is_refused(self, tmp_path):
+        save_file(TENSORS, tmp_path / FILE_NAME, metadata={"format": "pt"})
+        with pytest.raises(ValueError, match="is damaged, or no Annotator"):
+            read_annotator(tmp_path)
+
+
+class Opened:
+    """Leaves a trace when it is unpickled."""
+
+    def __init__(self, trace):
+        self.trace = trace
+
+    def __reduce__(self):
+        return Path.touch, (self.trace,)
+
+
+@pytest.mark.parametrize("dump", [lambda o, p: p.write_bytes(pickle.dumps(o)), torch.save], ids=["pickle", "torch"])
+def test_a_pickle_posing_as_an_annotator_is_refused_and_never_executed(tmp_path, dump):
+    trace = tmp_path / "executed"
+    dump(Opened(trace), tmp_path / FILE_NAME)
+    with pytest.raises(ValueError, match="is damaged, or no Annotator"):
+        Annotator.load(tmp_path)
+    assert not trace.exists()
+
+
+def test_a_newer_format_is_refused_naming_both_numbers(tmp_path):
+    write_annotator(tmp_path / FILE_NAME, TENSORS, {**ABOUT, "format": FORMAT + 1})
+    with pytest.raises(ValueError, match=rf"has format {FORMAT + 1}; this plkd reads up to {FORMAT}. Fix: update plkd"):
+        Annotator.load(tmp_path)
+
+
+def test_nothing_there_is_said(tmp_path):
+    with pytest.raises(ValueError, match=rf"No Annotator at .*; expected a folder with {FILE_NAME}"):
+        Annotator.load(tmp_path / "nowhere")
+
+
+def test_the_folder_of_a_whole_model_names_the_class_that_loads_it(tmp_path):
+    (tmp_path / "model.pt").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"holds a PLKD model, not an Annotator\. Fix: `plkd\.PLKD\.load"):
+        Annotator.load(tmp_path)

@@ -1,0 +1,237 @@
+"""One train(): the Teacher, then the Student, each with its history, its bounds and its best weights."""
+
+from __future__ import annotations
+
+import logging
+
+import lightning.pytorch as pl
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+
+class Recorder(pl.Callback):
+    """Keep a copy of what happens at each epoch's end, by phase."""
+
+    def __init__(self):
+        self.modes, self.weights, self.grads, self.trainable = [], [], [], []
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        self.modes.append((pl_module.phase, pl_module.network.training))
+        teacher = pl_module.module.teacher
+        self.grads.append((pl_module.phase, all(p.grad is None for p in teacher.parameters())))
+        self.trainable.append((pl_module.phase, any(p.requires_grad for p in teacher.parameters())))
+
+    def on_train_epoch_end(self, trainer, pl_module):
+        state = {k: v.clone() for k, v in pl_module.module.state_dict().items()}
+        self.weights.append((pl_module.phase, state))
+
+
+def held_out_loss(model, phase: str, state: dict[str, torch.Tensor]) -> float:
+    """Recompute the cross-entropy of the held-out cells from stored weights."""
+    kept = {k: v.clone() for k, v in model.module.state_dict().items()}
+    model.module.load_state_dict(state)
+    probs = model.predict(indices=model.validation_indices, soft=True, model=phase).to_numpy()
+    model.module.load_state_dict(kept)
+    labels = model._reference_cells().labels[model.validation_indices]
+    return float(F.nll_loss(torch.log(torch.from_numpy(probs)), torch.from_numpy(labels)))
+
+
+@pytest.fixture(scope="module")
+def recorded(make_model, train):
+    recorder = Recorder()
+    # A rate that overshoots, so that the last epoch is not the best.
+    rates = {"teacher": {"lr": 0.2, "schedule": "constant"}, "student": {"lr": 2.0, "schedule": "constant"}}
+    model = train(make_model(), 5, callbacks=[recorder], plan_kwargs=rates, early_stopping=False)
+    return model, recorder
+
+
+@pytest.mark.parametrize("phase", ["teacher", "student"])
+def test_history_holds_the_scores_of_each_epoch_by_phase(recorded, phase):
+    history = recorded[0].history
+    for name in ("loss_train", "ce_loss_train", "ce_loss_validation", "macro_f1_validation", "accuracy_validation"):
+        frame = history[f"{phase}_{name}"]
+        assert list(frame.index) == list(range(5))
+        assert np.isfinite(frame.to_numpy(dtype=float)).all()
+    assert f"{phase}_kd_loss_train" in history if phase == "student" else f"{phase}_alignment_loss_train" in history
+    assert not [key for key in history if not key.startswith(("teacher_", "student_"))]
+
+
+@pytest.mark.parametrize("phase", ["teacher", "student"])
+def test_history_is_what_the_held_out_cells_say(recorded, phase):
+    model, recorder = recorded
+    logged = model.history[f"{phase}_ce_loss_validation"].iloc[:, 0].to_numpy()
+    states = [state for which, state in recorder.weights if which == phase]
+    np.testing.assert_allclose(logged, [held_out_loss(model, phase, state) for state in states], rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("phase", ["teacher", "student"])
+def test_weights_of_the_best_epoch_are_kept(recorded, phase):
+    model, recorder = recorded
+    logged = model.history[f"{phase}_ce_loss_validation"].iloc[:, 0].to_numpy()
+    best = int(np.argmin(logged))
+    kept, states = model.module.state_dict(), [state for which, state in recorder.weights if which == phase]
+    names = [name for name in kept if name.startswith(f"{phase}.")]
+    assert all(torch.equal(kept[name], states[best][name]) for name in names)
+    assert held_out_loss(model, phase, kept) == pytest.approx(logged.min(), rel=1e-3, abs=1e-5)
+
+
+def test_the_trial_above_overshoots(recorded):
+    """Else keeping the best weights and keeping the last would be the same."""
+    model, _ = recorded
+    ends = [model.history[f"{phase}_ce_loss_validation"].iloc[:, 0] for phase in ("teacher", "student")]
+    assert any(np.argmin(values.to_numpy()) < 4 for values in ends)
+
+
+def test_networks_train_in_training_mode(recorded):
+    """Dropout acts only then."""
+    model, recorder = recorded
+    assert all(training for _, training in recorder.modes)
+    assert {phase for phase, _ in recorder.modes} == {"teacher", "student"}
+    assert not model.module.training
+
+
+def test_teacher_is_frozen_while_the_student_learns(recorded):
+    model, recorder = recorded
+    states = [state for phase, state in recorder.weights if phase == "student"]
+    kept = model.module.state_dict()
+    for name in (name for name in kept if name.startswith("teacher.")):
+        assert all(torch.equal(state[name], kept[name]) for state in states)
+    assert all(none for phase, none in recorder.grads if phase == "student")
+    assert not any(trainable for phase, trainable in recorder.trainable if phase == "student")
+    assert all(trainable for phase, trainable in recorder.trainable if phase == "teacher")
+
+
+def test_student_is_untouched_while_the_teacher_learns(recorded):
+    states = [state for phase, state in recorded[1].weights if phase == "teacher"]
+    for name in (name for name in states[0] if name.startswith("student.")):
+        assert all(torch.equal(state[name], states[0][name]) for state in states)
+
+
+def test_everything_is_trainable_again_afterwards(recorded):
+    assert all(parameter.requires_grad for parameter in recorded[0].module.parameters())
+
+
+def test_max_epochs_bounds_each_phase(make_model, train):
+    history = train(make_model(), 3, early_stopping=False).history
+    assert len(history["teacher_loss_train"]) == len(history["student_loss_train"]) == 3
+
+
+def test_epochs_of_a_phase_can_be_set_apart(make_model, train):
+    history = train(
+        make_model(), None, plan_kwargs={"teacher": {"max_epochs": 1}, "student": {"max_epochs": 2}}
+    ).history
+    assert (len(history["teacher_loss_train"]), len(history["student_loss_train"])) == (1, 2)
+
+
+def test_early_stopping_watches_the_held_out_cross_entropy(make_model, train):
+    """Without a learning rate nothing improves: training stops after ``patience`` epochs."""
+    still = {"lr": 1e-12, "patience": 2, "schedule": "constant"}
+    model = train(make_model(), 30, plan_kwargs={"teacher": still, "student": still})
+    assert 3 <= len(model.history["teacher_loss_train"]) <= 8
+    assert 3 <= len(model.history["student_loss_train"]) <= 8
+
+
+def test_early_stopping_can_be_switched_off(make_model, train):
+    still = {"lr": 1e-12, "patience": 1, "schedule": "constant"}
+    model = train(make_model(), 6, plan_kwargs={"teacher": still, "student": still}, early_stopping=False)
+    assert len(model.history["teacher_loss_train"]) == len(model.history["student_loss_train"]) == 6
+
+
+def test_training_again_goes_on_and_appends_to_the_history(make_model, train):
+    model = train(make_model(), 2)
+    before = {k: v.clone() for k, v in model.module.state_dict().items()}
+    first = model.history["teacher_loss_train"].iloc[:, 0].tolist()
+    train(model, 3)
+    values = model.history["teacher_loss_train"]
+    assert list(values.index) == list(range(5))
+    assert values.iloc[:2, 0].tolist() == first
+    assert any(not torch.equal(v, before[k]) for k, v in model.module.state_dict().items())
+    assert model.is_trained
+
+
+def test_no_held_out_cells_train_all_epochs_without_scores(make_model, train):
+    model = train(make_model(), 2, train_size=1.0)
+    assert len(model.train_indices) == 120
+    assert len(model.validation_indices) == 0
+    assert len(model.history["student_loss_train"]) == 2
+    assert not [key for key in model.history if key.endswith("_validation")]
+    assert "Trained" in repr(model)
+
+
+def test_log_says_how_the_cells_were_split(make_model, train, caplog):
+    with caplog.at_level(logging.INFO, logger="plkd"):
+        train(make_model(), 1)
+    assert "held out for validation, stratified by label" in caplog.text
+
+
+@pytest.mark.parametrize(("kd_weight", "calls"), [(0.5, 1), (1.0, 1), (0.0, 0)])
+def test_teacher_is_asked_once_for_each_training_cell(make_model, train, kd_weight, calls):
+    model, asked = make_model(), []
+
+    class Spy(pl.Callback):
+        def on_fit_start(self, trainer, pl_module):
+            asked.append(pl_module.phase)
+
+    def count(module, args, output):
+        asked.append((module.training, len(output.logits)))
+
+    handle = model.module.teacher.register_forward_hook(count)
+    train(model, 3, callbacks=[Spy()], plan_kwargs={"student": {"kd_weight": kd_weight}})
+    handle.remove()
+    phases = [entry for entry in asked if isinstance(entry, str)]
+    assert phases == (["teacher", "student"] if kd_weight else ["student"])
+    # All that is in evaluation mode and not the validation of the Teacher's own phase.
+    begin = asked.index("student")
+    assert not [entry for entry in asked[begin + 1 :]]
+    if kd_weight:
+        assert asked[begin - 1] == (False, len(model.train_indices))
+    else:
+        assert "teacher_loss_train" not in model.history
+        assert "student_kd_loss_train" not in model.history
+
+
+def test_student_of_a_full_kd_weight_needs_no_label_term(make_model, train):
+    assert "student_ce_loss_train" not in train(make_model(), 1, plan_kwargs={"student": {"kd_weight": 1.0}}).history
+
+
+@pytest.mark.parametrize(("batch_size", "n_cells"), [(9, 111), (1000, 60), (1, 12)])
+def test_odd_mini_batches_train(make_adata, make_model, train, batch_size, n_cells):
+    """A last mini-batch of one cell, a mini-batch larger than the data, mini-batches of one cell."""
+    model = train(make_model(make_adata(n_cells)), 1, batch_size=batch_size, train_size=1.0)
+    assert np.isfinite(model.predict(soft=True).to_numpy()).all()
+    assert np.isfinite(model.history["student_loss_train"].to_numpy()).all()
+
+
+def test_one_last_cell_is_not_dropped(make_adata, make_model, train):
+    seen = []
+
+    class Spy(pl.Callback):
+        def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+            seen.append(len(batch["index"]))
+
+    train(make_model(make_adata(41)), 1, batch_size=10, train_size=1.0, callbacks=[Spy()])
+    assert seen == [10, 10, 10, 10, 1] * 2
+
+
+def test_all_zero_cell_trains(make_adata, make_model, train):
+    adata = make_adata(40, fmt="dense")
+    adata.X[:2] = 0
+    model = train(make_model(adata), 2)
+    assert all(torch.isfinite(parameter).all() for parameter in model.module.parameters())
+    assert np.isfinite(model.predict(soft=True).to_numpy()).all()
+
+
+def test_unlabelled_cells_do_not_teach(make_adata, make_model, train):
+    adata = make_adata(60)
+    adata.obs["cell_type"] = adata.obs["cell_type"].cat.add_categories("Unknown")
+    adata.obs.iloc[:20, 0] = "Unknown"
+    model = train(make_model(adata), 1)
+    assert min(*model.train_indices, *model.validation_indices) >= 20
+    assert "Unknown" not in model.predict(soft=True).columns
+    assert len(model.predict()) == 60
+
+
+def test_single_batch_trains_without_alignment(make_model, train):
+    assert "teacher_alignment_loss_train" not in train(make_model(batch_key=None), 1).history

@@ -1,0 +1,192 @@
+"""Interrupted training goes on from its last finished epoch as if nothing had happened."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import lightning.pytorch as pl
+import pandas as pd
+import pytest
+import torch
+from safetensors import safe_open
+
+FILE = "training.safetensors"
+
+
+class Stop(pl.Callback):
+    """Raise in an epoch of a phase; count the epochs of each phase that begin."""
+
+    def __init__(self, phase: str = "", epoch: int = -1, *, when: str = "start", error: type = RuntimeError):
+        self.phase, self.epoch, self.when, self.error = phase, epoch, when, error
+        self.begun = {"teacher": 0, "student": 0}
+
+    def _raise(self, pl_module, epoch, when):
+        if (pl_module.phase, epoch, when) == (self.phase, self.epoch, self.when):
+            raise self.error("power cut")
+
+    def on_train_epoch_start(self, trainer, pl_module):
+        self._raise(pl_module, trainer.current_epoch, "start")
+        self.begun[pl_module.phase] += 1
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        self._raise(pl_module, trainer.current_epoch, "batch")
+
+    def on_train_epoch_end(self, trainer, pl_module):
+        self._raise(pl_module, trainer.current_epoch, "end")
+
+    def on_train_end(self, trainer, pl_module):
+        self._raise(pl_module, -1, "last")
+
+
+PLANS = {"teacher": {"lr": 0.05, "schedule": "constant"}, "student": {"lr": 0.05}}
+
+
+@pytest.fixture(scope="module")
+def whole(make_model, train):
+    """A run that nobody interrupted."""
+    return train(make_model(), 4, plan_kwargs=PLANS)
+
+
+def interrupted(make_model, train, folder, stop, **kwargs):
+    with pytest.raises(stop.error):
+        train(make_model(), 4, plan_kwargs=PLANS, checkpoint_dir=folder, callbacks=[stop], **kwargs)
+    return folder / FILE
+
+
+def assert_same(model, whole):
+    state = model.module.state_dict()
+    assert all(torch.equal(value, state[name]) for name, value in whole.module.state_dict().items())
+    assert set(model.history) == set(whole.history)
+    for key, frame in whole.history.items():
+        pd.testing.assert_frame_equal(model.history[key], frame, check_index_type=False, rtol=1e-4, check_dtype=False)
+    assert model.validation_indices.tolist() == whole.validation_indices.tolist()
+
+
+@pytest.mark.parametrize(
+    ("phase", "epoch", "when", "left"),
+    [
+        pytest.param("teacher", 0, "start", (4, 4), marks=pytest.mark.slow),
+        ("teacher", 2, "batch", (2, 4)),
+        pytest.param("teacher", 2, "end", (2, 4), marks=pytest.mark.slow),
+        pytest.param("teacher", -1, "last", (0, 4), marks=pytest.mark.slow),
+        ("student", 0, "start", (0, 4)),
+        ("student", 3, "start", (0, 1)),
+        pytest.param("student", 3, "batch", (0, 1), marks=pytest.mark.slow),
+    ],
+)
+def test_resumed_run_ends_as_one_that_was_not_interrupted(make_model, train, whole, tmp_path, phase, epoch, when, left):
+    interrupted(make_model, train, tmp_path, Stop(phase, epoch, when=when))
+    counter = Stop()
+    model = train(make_model(), 4, plan_kwargs=PLANS, checkpoint_dir=tmp_path, callbacks=[counter])
+    assert (counter.begun["teacher"], counter.begun["student"]) == left
+    assert_same(model, whole)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_a_checkpoint_that_nobody_interrupts_changes_nothing(make_model, train, whole, tmp_path):
+    assert_same(train(make_model(), 4, plan_kwargs=PLANS, checkpoint_dir=tmp_path / "new" / "folder"), whole)
+    assert not list((tmp_path / "new" / "folder").iterdir())
+
+
+def test_same_model_goes_on_too(make_model, train, whole, tmp_path):
+    model = make_model()
+    with pytest.raises(RuntimeError, match="power cut"):
+        train(model, 4, plan_kwargs=PLANS, checkpoint_dir=tmp_path, callbacks=[Stop("student", 2)])
+    assert not model.is_trained
+    assert all(parameter.requires_grad for parameter in model.module.parameters())
+    assert_same(train(model, 4, plan_kwargs=PLANS, checkpoint_dir=tmp_path), whole)
+
+
+@pytest.mark.slow
+def test_early_stopping_counts_on(make_model, train, tmp_path):
+    still = {"lr": 1e-12, "patience": 4, "schedule": "constant"}
+    plans = {"teacher": still, "student": still}
+    expected = len(train(make_model(), 12, plan_kwargs=plans).history["teacher_loss_train"])
+    with pytest.raises(RuntimeError):
+        train(make_model(), 12, plan_kwargs=plans, checkpoint_dir=tmp_path, callbacks=[Stop("teacher", 3)])
+    model = train(make_model(), 12, plan_kwargs=plans, checkpoint_dir=tmp_path)
+    assert len(model.history["teacher_loss_train"]) == expected < 12
+
+
+@pytest.mark.slow
+def test_history_before_the_run_is_kept(make_model, train, tmp_path):
+    model = train(make_model(), 1)
+    with pytest.raises(RuntimeError):
+        train(model, 3, checkpoint_dir=tmp_path, callbacks=[Stop("student", 1)])
+    train(model, 3, checkpoint_dir=tmp_path)
+    assert [len(model.history[f"{phase}_loss_train"]) for phase in ("teacher", "student")] == [4, 4]
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"max_epochs": 5}, "max_epochs"),
+        ({"train_size": 0.8}, "train_size"),
+        ({"plan_kwargs": {"teacher": {"lr": 1e-4}}}, "teacher"),
+        ({"datasplitter_kwargs": {"external_indexing": [range(100), range(100, 120)]}}, "external_indexing"),
+    ],
+)
+def test_run_of_other_settings_is_refused(make_model, train, tmp_path, change, named):
+    file = interrupted(make_model, train, tmp_path, Stop("teacher", 1))
+    with pytest.raises(ValueError, match=rf"{named}.* differ.*checkpoint_dir"):
+        train(make_model(), **{"max_epochs": 4, "plan_kwargs": PLANS, "checkpoint_dir": tmp_path, **change})
+    assert file.exists()
+
+
+def test_run_of_another_reference_is_refused(make_adata, make_model, train, tmp_path):
+    interrupted(make_model, train, tmp_path, Stop("teacher", 1))
+    other = make_adata(seed=5)
+    with pytest.raises(ValueError, match=r"reference.* differ"):
+        train(make_model(other), 4, plan_kwargs=PLANS, checkpoint_dir=tmp_path)
+
+
+def test_damaged_file_is_refused(make_model, train, tmp_path):
+    file = interrupted(make_model, train, tmp_path, Stop("teacher", 1))
+    file.write_bytes(file.read_bytes()[:1000])
+    with pytest.raises(ValueError, match="damaged"):
+        train(make_model(), 4, plan_kwargs=PLANS, checkpoint_dir=tmp_path)
+
+
+def test_kill_while_writing_leaves_the_file_of_the_epoch_before(make_model, train, tmp_path, monkeypatch):
+    calls = []
+
+    def fail_at_third(tensors, path, metadata):
+        calls.append(path)
+        path.write_bytes(b"half a file")
+        if len(calls) == 3:
+            raise OSError("disk full")
+        from safetensors.torch import save
+
+        path.write_bytes(save(tensors, metadata))
+
+    monkeypatch.setattr("plkd.train._checkpoint.save_file", fail_at_third)
+    with pytest.raises(OSError, match="disk full"):
+        train(make_model(), 4, plan_kwargs=PLANS, checkpoint_dir=tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [FILE]
+    with safe_open(tmp_path / FILE, "pt") as file:
+        assert '"epochs": 2' in file.metadata()["plkd"]
+
+
+def test_keyboard_interrupt_stays_one_and_can_be_resumed(make_model, train, whole, tmp_path):
+    handler = signal.getsignal(signal.SIGINT)
+    model = make_model()
+    with pytest.raises(KeyboardInterrupt):
+        train(
+            model, 4, plan_kwargs=PLANS, checkpoint_dir=tmp_path,
+            callbacks=[Stop("student", 2, error=KeyboardInterrupt)],
+        )  # fmt: skip
+    assert signal.getsignal(signal.SIGINT) is handler
+    assert not model.is_trained
+    assert not model.module.training
+    assert_same(train(make_model(), 4, plan_kwargs=PLANS, checkpoint_dir=tmp_path), whole)
+
+
+def test_ctrl_c_is_a_keyboard_interrupt(make_model, train):
+    class Press(pl.Callback):
+        def on_train_batch_end(self, *args, **kwargs):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(make_model(), 2, callbacks=[Press()])
