@@ -20,6 +20,7 @@ from plkd.nn import Teacher, distillation_loss, mean_entropy_loss, released_dive
 # Every number that the design gives for the release.
 PAPER = {
     "patterns": {"min_size": 5, "max_size": None, "max_patterns": 299, "max_set_size": 300, "learned": False},
+    "scaling": {"weight_power": 0.0},
     "teacher": {
         "n_free": 1,
         "width": 48,

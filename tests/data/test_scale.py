@@ -55,9 +55,10 @@ def test_nothing_to_look_at_counts_as_counts(fmt, shape):
     assert detect_scale(Rows(fmt(np.zeros(shape, dtype=np.float32))), "adata.X") == "counts"
 
 
-def test_one_value_that_is_not_whole_anywhere_is_found(fmt):
+@pytest.mark.parametrize("row", [0, 5000, 8999])
+def test_one_value_that_is_not_whole_anywhere_is_found(fmt, row):
     values = np.ones((9000, 2), dtype=np.float32)
-    values[8999, 1] = 0.5
+    values[row, 1] = 0.5
     assert detect_scale(Rows(fmt(values)), "adata.X") == "log"
 
 

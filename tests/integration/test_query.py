@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
@@ -47,8 +48,6 @@ def test_permuted_cells_give_permuted_answers(trained, query, expected):
 
 
 def test_extra_genes_change_nothing(trained, query, expected, make_adata, caplog):
-    import anndata as ad
-
     other = make_adata(60, seed=12)
     other.var_names = [f"EXTRA{i}" for i in range(60)]
     more = ad.concat([other[:, :30], query, other[:, 30:]], axis=1)
@@ -72,8 +71,6 @@ def test_too_few_genes_are_refused(trained, query):
 
 
 def test_repeated_genes_of_the_model_are_refused_and_others_ignored(trained, query, expected):
-    import anndata as ad
-
     twice = ad.concat([query, query[:, :1]], axis=1)
     with pytest.raises(ValueError, match=r"GENE000.*var_names_make_unique"):
         trained.predict(twice)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -65,7 +66,7 @@ print("BITS", hashlib.sha256(state + model.predict(soft=True).to_numpy().tobytes
 """
     found = []
     for hash_seed in ("1", "2"):
-        env = {**__import__("os").environ, "PYTHONHASHSEED": hash_seed}
+        env = {**os.environ, "PYTHONHASHSEED": hash_seed}
         out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env).stdout
         found.append(next(line for line in out.splitlines() if line.startswith("BITS")))
     assert found[0] == found[1]

@@ -68,9 +68,19 @@ def test_the_input_is_not_changed():
     assert torch.equal(x, before)
 
 
+@pytest.mark.parametrize("logged", [False, True])
+def test_genes_are_weighted_after_scaling(logged):
+    x = torch.rand(3, 4)
+    plain, weighted = (RNAScaling(torch.full((4,), 0.25)) for _ in range(2))
+    weighted.weight.copy_(torch.tensor([0.0, 0.5, 1.0, 2.0]))
+    expected = plain(x, logged=logged, share=0.5) * torch.tensor([0.0, 0.5, 1.0, 2.0])
+    torch.testing.assert_close(weighted(x, logged=logged, share=0.5), expected)
+
+
 def test_constants_are_stored_with_the_weights_and_do_not_learn():
     scaling = RNAScaling(np.array([0.5, 0.3, 0.2]))
     assert torch.equal(scaling.state_dict()["gene_share"], torch.tensor([0.5, 0.3, 0.2]))
+    assert torch.equal(scaling.state_dict()["weight"], torch.ones(3))
     assert not list(scaling.parameters())
 
 

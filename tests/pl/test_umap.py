@@ -3,6 +3,7 @@ from __future__ import annotations
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+import torch
 
 from plkd import pl
 from plkd.pl._style import point_styles
@@ -45,6 +46,16 @@ def test_cells_without_a_label_are_drawn_without_a_number(cells):
     assert pl.umap(cells, "cell_type", ax=ax) is ax
     assert len(places(ax)) == 40
     assert [text.get_text() for text in ax.texts] == ["1", "2"]
+
+
+def test_number_of_torch_threads_is_left_as_it_was(cells):
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        pl.umap(cells, "batch")
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_styles_of_many_labels_differ():

@@ -59,10 +59,12 @@ def demo(
             model = _trained(ref, max_epochs)
             scores.append(_compare(model, ref, query))
             if i == 0:
-                out.mkdir(parents=True, exist_ok=True)
-                logger.info("Drawing; the first UMAP on a machine takes a while longer")
-                rests_on = _write(model, query, out)
-                sizes = len(in_ref), len(in_query)
+                first, sizes = (model, query), (len(in_ref), len(in_query))
+        out.mkdir(parents=True, exist_ok=True)
+        # Marks the folder as a demo's from the first file on, so that a run cut off here can be repeated.
+        (out / REPORT).write_text(f"{_TITLE}: not finished\n", encoding="utf-8")
+        logger.info("Drawing; the first UMAP on a machine takes a while longer")
+        rests_on = _write(*first, out)
     report = _report(adata, sizes, scores, rests_on, out)
     (out / REPORT).write_text(report + "\n", encoding="utf-8")
     typer.echo(report)

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
-from sklearn import metrics
 
 from plkd.pl._style import font_size, inches_per_item, label_room, shorten
 
@@ -64,7 +63,8 @@ def confusion_matrix(
     named = list(dict.fromkeys(str(label) for label in labels if label is not None)) if labels is not None else []
     true_labels = _ordered(set(truth), named)
     columns = true_labels + _ordered(set(predicted) - set(true_labels), named)
-    counts = metrics.confusion_matrix(truth, predicted, labels=columns)[: len(true_labels)]
+    # Not sklearn's: that one is square and warns where there is a single label.
+    counts = pd.crosstab(truth, predicted).reindex(index=true_labels, columns=columns, fill_value=0).to_numpy()
     shares = counts / counts.sum(axis=1, keepdims=True)
 
     below = [shorten(label) for label in columns]

@@ -96,13 +96,17 @@ def umap(
 def _coordinates(latent: np.ndarray, n_neighbors: int, random_state: int) -> np.ndarray:
     """Return UMAP coordinates, shape ``(n_obs, 2)``."""
     import scanpy as sc
+    import torch
 
     if len(latent) < 5:
         raise ValueError(f"{len(latent)} cells are too few for a UMAP; expected at least 5.")
     # A copy of its own: scanpy writes into the object it is given.
     cells = AnnData(np.array(latent, dtype=np.float32))
+    n_threads = torch.get_num_threads()
     sc.pp.neighbors(cells, n_neighbors=min(n_neighbors, len(latent) - 1), use_rep="X", random_state=random_state)
     sc.tl.umap(cells, random_state=random_state)
+    # numba sets the threads of OpenMP, torch's too, and with them the last digits of all training after this.
+    torch.set_num_threads(n_threads)
     return np.asarray(cells.obsm["X_umap"])
 
 

@@ -139,7 +139,16 @@ def history_of(resumed: dict[str, Any]) -> dict[str, pd.DataFrame]:
     for row in resumed["history"]:
         for key, value in row.items():
             columns.setdefault(key, []).append(value)
-    return {key: pd.DataFrame({key: values}).rename_axis("epoch") for key, values in columns.items()}
+    return {key: history_frame(key, values) for key, values in columns.items()}
+
+
+def history_frame(key: str, values: Any) -> pd.DataFrame:
+    """Return one score by epoch, float, named by ``key``.
+
+    The name is kept as an object: pandas 2 cannot unpickle a saved model's history with pandas 3's text type.
+    """
+    frame = pd.DataFrame(np.asarray(values, dtype=float)[:, None], columns=pd.Index([key], dtype=object))
+    return frame.rename_axis("epoch")
 
 
 def plain(settings: dict[str, Any]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from scvi.train import Trainer, TrainRunner
 
 from plkd._compat import merge_kwargs
 from plkd.train._best import KeepBest
-from plkd.train._checkpoint import Checkpoint
+from plkd.train._checkpoint import Checkpoint, history_frame
 from plkd.train._data import ReferenceData
 from plkd.train._plan import PhasePlan
 
@@ -151,7 +151,11 @@ def run_phase(
         for parameter in frozen:
             parameter.requires_grad_(True)
         model.module.eval()
-        fresh = {k: v.astype(float) for k, v in (model.history_ or {}).items() if k.startswith(f"{plan.phase}_")}
+        fresh = {
+            k: history_frame(k, v.iloc[:, 0])
+            for k, v in (model.history_ or {}).items()
+            if k.startswith(f"{plan.phase}_")
+        }
         model.history_ = _joined(earlier, fresh)
         model.is_trained_ = was_trained
     n_epochs = runner.trainer.current_epoch
