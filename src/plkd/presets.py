@@ -47,7 +47,7 @@ class ScalingSettings:
         weighs all genes alike.
     """
 
-    weight_power: float = 1.5
+    weight_power: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class _PhaseTraining:
     hide_rate: float = 0.25
     label_smoothing: float = 0.0
     keep_best: bool = True
-    patience: int = 20
+    patience: int = 30
 
 
 @dataclass(frozen=True)
@@ -110,6 +110,7 @@ class TeacherTraining(_PhaseTraining):
         Keep the best epoch's weights; epochs without improvement before an early stop.
     """
 
+    lr: float = 3e-3
     divergence: Literal["probabilities", "released"] = "probabilities"
     divergence_weight: float = 0.1
     alignment_weight: float = 0.1
@@ -122,7 +123,7 @@ class StudentTraining(_PhaseTraining):
     hide_rate: float = 0.1
     label_smoothing: float = 0.1
     kd_weight: float = 0.5
-    temperature: float = 2.0
+    temperature: float = 4.0
     entropy: Literal["prior", "released"] = "prior"
     entropy_weight: float = 0.0
 

@@ -64,7 +64,7 @@ def demo(
         # Marks the folder as a demo's from the first file on, so that a run cut off here can be repeated.
         (out / REPORT).write_text(f"{_TITLE}: not finished\n", encoding="utf-8")
         logger.info("Drawing; the first UMAP on a machine takes a while longer")
-        rests_on = _write(*first, out)
+        rests_on = _write(*first, adata, out)
     report = _report(adata, sizes, scores, rests_on, out)
     (out / REPORT).write_text(report + "\n", encoding="utf-8")
     typer.echo(report)
@@ -121,8 +121,8 @@ def _compare(model: PLKD, ref: AnnData, query: AnnData) -> dict[str, tuple[float
     return {name: score(query.obs[LABELS], labels) for name, labels in called.items()}
 
 
-def _write(model: PLKD, query: AnnData, out: Path) -> dict[str, str]:
-    """Write model, cells and figures; return for each label in use the sets that its calls rest on most."""
+def _write(model: PLKD, query: AnnData, adata: AnnData, out: Path) -> dict[str, str]:
+    """Write model, cells and figures; return for each label the sets that the calls of its cells rest on most."""
     import matplotlib.pyplot as plt
 
     from plkd import add_annotation, pl
@@ -134,7 +134,8 @@ def _write(model: PLKD, query: AnnData, out: Path) -> dict[str, str]:
     with replace_when_written(out / "annotated.h5ad") as temporary:
         query.write_h5ad(temporary)
 
-    attribution = model.get_pattern_attribution(query, groupby="plkd_label")
+    # Over reference and query: in the query alone, means over the two cells of a rare label would drown the rest.
+    attribution = model.get_pattern_attribution(adata, groupby=LABELS)
     maps = pl.umap(query, [LABELS, "plkd_label", "plkd_confidence"])
     for ax, title in zip(maps, ("True label", "Called label", "Confidence of the call"), strict=True):
         ax.set_title(title)
@@ -154,8 +155,8 @@ def _write(model: PLKD, query: AnnData, out: Path) -> dict[str, str]:
         name for name, source in zip(model.patterns.names, model.patterns.sources, strict=True) if source != "learned"
     ]
     most = attribution[given]
-    n_called = query.obs["plkd_label"].value_counts()
-    return {f"{label} ({n_called[label]})": ", ".join(row[row > 0].nlargest(2).index) for label, row in most.iterrows()}
+    n_cells = adata.obs[LABELS].value_counts()
+    return {f"{label} ({n_cells[label]})": ", ".join(row[row > 0].nlargest(2).index) for label, row in most.iterrows()}
 
 
 def _report(
@@ -184,7 +185,7 @@ def _report(
             f"Scores on the query{over}",
             score_table(by_method),
             "",
-            "Sets of genes that the calls rest on most (number of cells called so)",
+            "Sets of genes that the calls of each type's cells rest on most (number of cells)",
             *(f"  {label:{width}}  {names or '(learned patterns only)'}" for label, names in rests_on.items()),
             "",
             f"Written to {out}",

@@ -68,7 +68,7 @@ class TrainingMixin:
         batch_size
             Cells per training mini-batch of both phases; None takes the preset's.
         early_stopping
-            Stop a phase when the cross-entropy of the held-out cells no longer falls.
+            Stop a phase when the macro-F1 of the held-out cells, averaged over ten epochs, no longer rises.
         datasplitter_kwargs
             ``{"external_indexing": [train, validation, test]}``: arrays of cell numbers, e.g. to hold out donors.
         plan_config, plan_kwargs

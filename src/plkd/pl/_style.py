@@ -21,7 +21,7 @@ def point_styles(n: int) -> list[tuple[str, str]]:
     hues = [np.array(to_rgb(hue)) for hue in _HUES]
     darker = [hue * (1 - _DARKER) for hue in hues]
     lighter = [hue + (1 - hue) * _LIGHTER for hue in hues]
-    colours = [to_hex(colour) for colour in (*hues, to_rgb(_BLACK), *darker, *lighter)]
+    colours = [to_hex(colour) for colour in (*hues, *darker, *lighter, to_rgb(_BLACK))]
     return [(colours[i % len(colours)], _MARKERS[i // len(colours) % len(_MARKERS)]) for i in range(n)]
 
 

@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 
 from plkd._files import read_safetensors, replace_when_written
 from plkd.train._best import KeepBest
+from plkd.train._plan import SMOOTHED
 from plkd.train._split import Split
 
 FORMAT = 1
@@ -109,6 +110,8 @@ class Checkpoint(Callback):
                 _, i, name = key.split(".", 2)
                 state["state"].setdefault(int(i), {})[name] = value
         optimizer.load_state_dict(state)
+        key = f"{pl_module.phase}_macro_f1_validation"
+        pl_module.recent = [row[key] for row in resumed["history"] if key in row][-SMOOTHED:]
         for callback in trainer.callbacks:
             if isinstance(callback, KeepBest) and resumed["best_score"] is not None:
                 callback.best_score = resumed["best_score"]

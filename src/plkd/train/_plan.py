@@ -17,6 +17,10 @@ from plkd.module import PLKDModule
 
 #: Share of the steps that the one-cycle schedule spends on the way up.
 WARMUP_SHARE = 0.2
+#: Name (after the phase) of the macro-F1 of held-out cells, averaged over the last validations. A single epoch's F1 on few
+#: cells is noise whose maximum comes early; cross-entropy rises once a network is sure, long before labels get worse.
+SCORE = "score_validation"
+SMOOTHED = 10
 
 
 class PhasePlan(pl.LightningModule):
@@ -58,6 +62,8 @@ class PhasePlan(pl.LightningModule):
     ):
         super().__init__()
         self.first_epoch, self.first_step = first_epoch, first_step
+        #: Macro-F1 of the last validations.
+        self.recent: list[float] = []
         self.module, self.network = module, network
         self.n_steps, self.lr, self.weight_decay = n_steps, lr, weight_decay
         self.optimizer_name, self.schedule = optimizer, schedule
@@ -96,6 +102,11 @@ class PhasePlan(pl.LightningModule):
         for name, value in (("ce_loss", loss), ("macro_f1", self.f1), ("accuracy", self.accuracy)):
             self.log(f"{self.phase}_{name}_validation", value, on_step=False, on_epoch=True, batch_size=n_obs)
         self.log("validation_loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=n_obs)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the score that early stopping and the choice of the best epoch go by."""
+        self.recent = [*self.recent, float(self.f1.compute())][-SMOOTHED:]
+        self.log(f"{self.phase}_{SCORE}", sum(self.recent) / len(self.recent))
 
     def _learning(self) -> Iterable[nn.Parameter]:
         return self.network.parameters()

@@ -23,7 +23,7 @@ from plkd._compat import merge_kwargs
 from plkd.train._best import KeepBest
 from plkd.train._checkpoint import Checkpoint, history_frame
 from plkd.train._data import ReferenceData
-from plkd.train._plan import PhasePlan
+from plkd.train._plan import SCORE, PhasePlan
 
 logger = logging.getLogger("plkd")
 
@@ -114,7 +114,7 @@ def run_phase(
         Writes the run's file after each epoch; None writes nothing.
     """
     validates = data.n_val > 0
-    monitor = f"{plan.phase}_ce_loss_validation"
+    monitor = f"{plan.phase}_{SCORE}"
     callbacks: list[pl.Callback] = [KeepBest(monitor)] if keep_best and validates else []
     given = trainer_kwargs.get("callbacks") or []
     callbacks += [given] if isinstance(given, pl.Callback) else list(given)
@@ -123,6 +123,7 @@ def run_phase(
     defaults: dict[str, Any] = {
         "early_stopping": early_stopping and validates,
         "early_stopping_monitor": monitor,
+        "early_stopping_mode": "max",
         "early_stopping_patience": patience,
         "log_every_n_steps": 1,
         "precision": _precision(accelerator),
