@@ -54,14 +54,14 @@ class ScalingSettings:
 class TeacherSettings:
     """Arguments of :class:`plkd.nn.Teacher`."""
 
-    n_free: int = 1
+    n_free: int = 4
     width: int = 48
     depth: int = 2
     n_heads: int = 4
     mlp_ratio: float = 4.0
-    dropout: float = 0.1
+    dropout: float = 0.0
     attention_dropout: float = 0.0
-    pattern_dropout: float = 0.2
+    pattern_dropout: float = 0.5
     drop_path: float = 0.0
     tokenizer_bound: Literal["all"] | float | None = None
     init_std: float | None = None
@@ -88,8 +88,9 @@ class _PhaseTraining:
     optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
     schedule: Literal["one_cycle", "cosine", "constant"] = "one_cycle"
     balance: float = 0.5
-    hide_rate: float = 0.25
+    hide_rate: float = 0.1
     label_smoothing: float = 0.0
+    clip_norm: float | None = 1.0
     keep_best: bool = True
     patience: int = 30
 
@@ -106,6 +107,8 @@ class TeacherTraining(_PhaseTraining):
         Class balance of the training mini-batches, 0 (as in the data) to 1 (every label equally often).
     hide_rate
         Mean share of the features hidden from each training cell.
+    clip_norm
+        Largest norm of the gradient; None sets no limit.
     keep_best, patience
         Keep the best epoch's weights; epochs without improvement before an early stop.
     """
@@ -123,7 +126,7 @@ class StudentTraining(_PhaseTraining):
     hide_rate: float = 0.1
     label_smoothing: float = 0.1
     kd_weight: float = 0.5
-    temperature: float = 4.0
+    temperature: float = 2.0
     entropy: Literal["prior", "released"] = "prior"
     entropy_weight: float = 0.0
 
@@ -214,6 +217,7 @@ paper = Preset(
         schedule="cosine",
         balance=1.0,
         hide_rate=0.0,
+        clip_norm=None,
         keep_best=False,
         divergence="released",
         divergence_weight=1.0,
@@ -229,6 +233,7 @@ paper = Preset(
         balance=1.0,
         hide_rate=0.0,
         label_smoothing=0.0,
+        clip_norm=None,
         keep_best=False,
         kd_weight=0.5,
         temperature=4.0,

@@ -258,7 +258,14 @@ class TrainingMixin:
                     plan.network.load_state_dict(best)
         if left > 0:
             run_phase(
-                self, plan, data, max_epochs=left, keep_best=settings.keep_best, patience=settings.patience, **common
+                self,
+                plan,
+                data,
+                max_epochs=left,
+                keep_best=settings.keep_best,
+                patience=settings.patience,
+                clip_norm=settings.clip_norm,
+                **common,
             )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from plkd.nn._tokenizer import PatternTokenizer
+from plkd.nn._tokenizer import BIAS_STD, PatternTokenizer
 from plkd.nn._transformer import NORM_EPS, Block
 
 
@@ -52,7 +52,7 @@ class Teacher(nn.Module):
     width, depth, n_heads, mlp_ratio
         Size of the Transformer.
     dropout
-        Dropout after attention and in the MLPs, and of the tokens.
+        Dropout after attention and in the MLPs.
     attention_dropout
         Dropout of attention weights. Above 0 it costs the fused attention on a CPU.
     pattern_dropout
@@ -97,7 +97,11 @@ class Teacher(nn.Module):
         for name in self.modalities:
             bound = 1 / math.sqrt(n_features[name]) if tokenizer_bound == "all" else tokenizer_bound
             self.tokenizers.append(PatternTokenizer(members[name], width, bound=bound))  # type: ignore[arg-type]
-            self.free.append(nn.Linear(n_features[name], n_free * width))
+            free = nn.Linear(n_features[name], n_free * width)
+            if tokenizer_bound is None:
+                nn.init.normal_(free.weight, std=1 / math.sqrt(n_features[name]))
+                nn.init.normal_(free.bias, std=BIAS_STD)
+            self.free.append(free)
         self.class_token = nn.Parameter(torch.zeros(1, 1, width))
         nn.init.trunc_normal_(self.class_token, std=0.02)
         rates = np.linspace(0, drop_path, depth)

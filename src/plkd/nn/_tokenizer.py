@@ -9,6 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+#: Standard deviation of the biases of tokens at the start.
+BIAS_STD = 0.5
+
 
 class PatternTokenizer(nn.Module):
     r"""Turn each pattern of a cell into one token: :math:`t_p = x_{[p]} W_p + b_p`.
@@ -24,7 +27,9 @@ class PatternTokenizer(nn.Module):
     width
         Length of a token.
     bound
-        Weights and biases start uniform in ``[-bound, bound]``; ``None`` takes ``1 / sqrt(size)`` of each pattern.
+        Weights and biases start uniform in ``[-bound, bound]``. None: weights start normal with variance
+        ``1 / size`` of the pattern, biases normal with standard deviation 0.5, which tells patterns apart from the first
+        step on (there is no position code).
 
     Raises
     ------
@@ -52,13 +57,14 @@ class PatternTokenizer(nn.Module):
         self.register_buffer("inverse", torch.from_numpy(np.argsort(self.order, kind="stable")), persistent=False)
         self.weight = nn.Parameter(torch.empty(len(flat), width))
         self.bias = nn.Parameter(torch.empty(len(sizes), width))
-        bounds = np.full(len(sizes), bound) if bound is not None else 1 / np.sqrt(np.maximum(sizes, 1))
+        slot_sizes = torch.from_numpy(np.repeat(sizes[self.order], sizes[self.order])).float()
         with torch.no_grad():
-            nn.init.uniform_(self.weight, -1, 1)
-            nn.init.uniform_(self.bias, -1, 1)
-            slot_bounds = np.repeat(bounds[self.order], sizes[self.order])
-            self.weight.mul_(torch.from_numpy(slot_bounds).float()[:, None])
-            self.bias.mul_(torch.from_numpy(bounds).float()[:, None])
+            if bound is None:
+                self.weight.normal_().div_(slot_sizes.sqrt()[:, None])
+                self.bias.normal_(std=BIAS_STD)
+            else:
+                self.weight.uniform_(-bound, bound)
+                self.bias.uniform_(-bound, bound)
 
     @property
     def n_patterns(self) -> int:

@@ -17,8 +17,9 @@ class KeepBest(Callback):
         Logged name of the metric; higher is better. An epoch that did not log it is passed over.
     """
 
-    def __init__(self, monitor: str):
+    def __init__(self, monitor: str, mode: str = "max"):
         self.monitor = monitor
+        self.sign = 1 if mode == "max" else -1
         self.best_score = -float("inf")
         self.best_epoch: int | None = None
         self.best_weights: dict[str, torch.Tensor] | None = None
@@ -26,9 +27,14 @@ class KeepBest(Callback):
     def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
         """Compare this epoch with the best so far; ties go to the later, better trained one."""
         score = trainer.callback_metrics.get(self.monitor)
-        if trainer.sanity_checking or score is None or not torch.isfinite(score) or float(score) < self.best_score:
+        if (
+            trainer.sanity_checking
+            or score is None
+            or not torch.isfinite(score)
+            or self.sign * float(score) < self.best_score
+        ):
             return
-        self.best_score, self.best_epoch = float(score), trainer.current_epoch
+        self.best_score, self.best_epoch = self.sign * float(score), trainer.current_epoch
         self.best_weights = {k: v.detach().cpu().clone() for k, v in pl_module.network.state_dict().items()}
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from plkd.module import PLKDModule
 from plkd.nn import distillation_loss, mean_entropy_loss, prior_matching_loss
 from plkd.train._augment import hide_features
-from plkd.train._plan import PhasePlan
+from plkd.train._plan import SCORE, PhasePlan
 
 
 class DistillationPlan(PhasePlan):
@@ -40,6 +40,7 @@ class DistillationPlan(PhasePlan):
     """
 
     phase = "student"
+    score = SCORE
 
     def __init__(
         self,

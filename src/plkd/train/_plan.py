@@ -46,6 +46,7 @@ class PhasePlan(pl.LightningModule):
     """
 
     phase: str
+    score: str
 
     def __init__(
         self,

@@ -23,7 +23,7 @@ from plkd._compat import merge_kwargs
 from plkd.train._best import KeepBest
 from plkd.train._checkpoint import Checkpoint, history_frame
 from plkd.train._data import ReferenceData
-from plkd.train._plan import SCORE, PhasePlan
+from plkd.train._plan import PhasePlan
 
 logger = logging.getLogger("plkd")
 
@@ -88,6 +88,7 @@ def run_phase(
     max_epochs: int,
     keep_best: bool,
     patience: int,
+    clip_norm: float | None,
     early_stopping: bool,
     accelerator: str,
     devices: Any,
@@ -108,14 +109,20 @@ def run_phase(
         Put the weights of the best validation epoch back at the end.
     patience
         Validation epochs without improvement after which training stops, if ``early_stopping``.
+    clip_norm
+        Largest norm of the gradient; None sets no limit.
     early_stopping, accelerator, devices, trainer_kwargs
         As in ``PLKD.train``; what the user gave in ``trainer_kwargs`` wins.
     checkpoint
         Writes the run's file after each epoch; None writes nothing.
     """
     validates = data.n_val > 0
-    monitor = f"{plan.phase}_{SCORE}"
-    callbacks: list[pl.Callback] = [KeepBest(monitor)] if keep_best and validates else []
+    monitor = f"{plan.phase}_{plan.score}"
+    callbacks: list[pl.Callback] = (
+        [KeepBest(monitor, mode="min" if plan.score == "ce_loss_validation" else "max")]
+        if keep_best and validates
+        else []
+    )
     given = trainer_kwargs.get("callbacks") or []
     callbacks += [given] if isinstance(given, pl.Callback) else list(given)
     if checkpoint is not None:
@@ -123,8 +130,9 @@ def run_phase(
     defaults: dict[str, Any] = {
         "early_stopping": early_stopping and validates,
         "early_stopping_monitor": monitor,
-        "early_stopping_mode": "max",
+        "early_stopping_mode": "min" if plan.score == "ce_loss_validation" else "max",
         "early_stopping_patience": patience,
+        "gradient_clip_val": clip_norm,
         "log_every_n_steps": 1,
         "precision": _precision(accelerator),
     }

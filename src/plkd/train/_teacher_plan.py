@@ -33,6 +33,7 @@ class TeacherPlan(PhasePlan):
     """
 
     phase = "teacher"
+    score = "ce_loss_validation"
 
     def __init__(
         self,
