@@ -7,6 +7,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+__all__ = [
+    "PatternSettings",
+    "Preset",
+    "ScalingSettings",
+    "StudentSettings",
+    "StudentTraining",
+    "TeacherSettings",
+    "TeacherTraining",
+    "default",
+    "paper",
+]
+
 
 @dataclass(frozen=True)
 class PatternSettings:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -145,18 +146,26 @@ class Annotator:
         adata, indices, batch_size
             As in :meth:`predict`.
         """
-        cells, names = self._cells(adata)
-        chosen = inference.chosen_cells(cells.n_obs, indices)
-        scores = inference.pattern_attribution(
-            self._scaling, self._student, cells, chosen, {RNA: self.patterns.membership}, batch_size=batch_size
-        )
+        with self._cells(adata) as (cells, names):
+            chosen = inference.chosen_cells(cells.n_obs, indices)
+            scores = inference.pattern_attribution(
+                self._scaling, self._student, cells, chosen, {RNA: self.patterns.membership}, batch_size=batch_size
+            )
         return pd.DataFrame(scores, index=names[chosen], columns=list(self.patterns.names))
 
-    def _cells(self, adata: AnnData | str | Path) -> tuple[Cells, pd.Index]:
+    @contextmanager
+    def _cells(self, adata: AnnData | str | Path) -> Iterator[tuple[Cells, pd.Index]]:
+        """Open a query; a file opened here is closed again."""
         if isinstance(adata, str | Path):
             if not Path(adata).is_file():
                 raise FileNotFoundError(f"No such file: {adata}; expected an .h5ad file.")
-            adata = read_h5ad(adata, backed="r")
+            opened = read_h5ad(adata, backed="r")
+            try:
+                with self._cells(opened) as cells:
+                    yield cells
+            finally:
+                opened.file.close()
+            return
         scaling = self._scaling[RNA]
         cells = open_query(
             adata,
@@ -166,21 +175,17 @@ class Annotator:
             share_of=lambda present: scaling.share_of(torch.from_numpy(present)),
             trained_on=self._scale,
         )
-        return cells, adata.obs_names
+        yield cells, adata.obs_names
 
     def _run(
         self, adata: AnnData | str | Path, indices: Any, batch_size: int | None, *, progress: bool = False
     ) -> tuple[np.ndarray, np.ndarray, pd.Index]:
-        cells, names = self._cells(adata)
-        chosen = inference.chosen_cells(cells.n_obs, indices)
-        out = inference.run_student(
-            self._scaling,
-            self._student,
-            cells,
-            chosen,
-            batch_size=batch_size,
-            progress="Annotating" if progress else None,
-        )
+        bar = "Annotating" if progress else None
+        with self._cells(adata) as (cells, names):
+            chosen = inference.chosen_cells(cells.n_obs, indices)
+            out = inference.run_student(
+                self._scaling, self._student, cells, chosen, batch_size=batch_size, progress=bar
+            )
         return out.logits, out.latent, names[chosen]
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:

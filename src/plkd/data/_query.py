@@ -25,6 +25,7 @@ def open_query(
     layer: str | None,
     share_of: Callable[[np.ndarray], float],
     trained_on: str = "counts",
+    called: str = "Query",
 ) -> Cells:
     """Open a data set for a model: features aligned by name, scale recognised, one line said of both.
 
@@ -42,6 +43,8 @@ def open_query(
         Gives the reference's mean share of the features marked present.
     trained_on
         Scale of the reference, ``"counts"`` or ``"log"``.
+    called
+        What the line of the log calls the data set.
 
     Raises
     ------
@@ -59,7 +62,7 @@ def open_query(
     rows = Rows(matrix, alignment.columns)
     scale = detect_scale(Rows(rows.matrix) if rows.in_memory else rows, where, other_layers=layer_names(adata))
     say = logger.warning if alignment.fraction < COMFORT else logger.info
-    say("Query: %d cells, %s", adata.n_obs, alignment)
+    say("%s: %d cells, %s", called, adata.n_obs, alignment)
     if scale != trained_on:
         logger.warning(
             "The query holds %s, the reference held %s; labels may suffer. Fix: pass both on the same scale.",

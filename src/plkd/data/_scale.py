@@ -53,7 +53,7 @@ def detect_scale(rows: Rows, where: str, *, other_layers: list[str] | None = Non
     if largest < LOG_MAXIMUM:
         logger.info(
             "%s holds log-normalised values (not whole, largest %.2f): used as they are. "
-            "For raw counts name their layer at setup: layer='counts'.",
+            "Where there are raw counts, set the reference up with their layer, e.g. layer='counts'.",
             where,
             largest,
         )

@@ -237,6 +237,7 @@ class PLKD(TrainingMixin, BaseModelClass):
 
     def _cells(self, adata: AnnData | None) -> tuple[Cells, pd.Index]:
         """Return the cells of a query, or of the reference if None, aligned to the model, and their names."""
+        called = "Reference" if adata is None or adata is self.adata else "Query"
         adata = self.adata if adata is None else adata
         if adata is None:
             raise ValueError("The model was loaded without its reference: pass the data to annotate.")
@@ -247,6 +248,7 @@ class PLKD(TrainingMixin, BaseModelClass):
             layer=self._layer,
             share_of=lambda present: self.module.scaling[0].share_of(torch.from_numpy(present)),  # type: ignore[operator]
             trained_on=self._scale,
+            called=called,
         )
         return cells, adata.obs_names
 
