@@ -10,7 +10,7 @@ def test_attention_sums_to_one_over_patterns_and_free_tokens(make_adata, trained
     att = trained.get_pattern_attention(query)
     assert att.index.equals(query.obs_names)
     assert list(att.columns[: len(trained.patterns)]) == list(trained.patterns.names)
-    assert list(att.columns[len(trained.patterns) :]) == ["free_1"]
+    assert list(att.columns[len(trained.patterns) :]) == [f"free_{i + 1}" for i in range(trained.module.teacher.n_free)]
     np.testing.assert_allclose(att.sum(axis=1), 1, atol=1e-5)
     assert (att.to_numpy() >= 0).all()
 

@@ -168,13 +168,13 @@ def test_starts_uniform_within_the_bound():
         assert abs(float(parameter.mean())) < 0.005
 
 
-def test_starts_within_one_over_the_square_root_of_each_patterns_size_by_default():
+def test_starts_with_variance_one_over_the_size_and_biases_that_tell_patterns_apart():
+    torch.manual_seed(0)
     members = [np.arange(100), np.arange(4), np.arange(25)]
-    tokenizer = PatternTokenizer(members, 64)
+    tokenizer = PatternTokenizer(members, 4096)
     for p, genes in enumerate(members):
-        bound = 1 / np.sqrt(len(genes))
-        for values in (tokenizer.pattern_weight(p), tokenizer.bias[p]):
-            assert 0.8 * bound < values.abs().max() <= bound
+        assert tokenizer.pattern_weight(p).std().item() == pytest.approx(1 / np.sqrt(len(genes)), rel=0.05)
+        assert tokenizer.bias[p].std().item() == pytest.approx(0.5, rel=0.05)
 
 
 def test_an_empty_pattern_is_refused_by_number():

@@ -33,7 +33,6 @@ def test_weights_are_the_spread_of_the_label_means(reference, power):
     cells, counts, labels = reference
     found = label_weights(cells, np.arange(41), RNAScaling(torch.full((6,), 1 / 6)), power=power)
     np.testing.assert_allclose(found, by_hand(counts, labels, power), rtol=1e-4, atol=1e-6)
-    assert found.argmax() == 2
     assert found[5] == 0
 
 

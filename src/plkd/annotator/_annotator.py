@@ -161,8 +161,8 @@ class Annotator:
                 raise FileNotFoundError(f"No such file: {adata}; expected an .h5ad file.")
             opened = read_h5ad(adata, backed="r")
             try:
-                with self._cells(opened) as cells:
-                    yield cells
+                with self._cells(opened) as found:
+                    yield found
             finally:
                 opened.file.close()
             return

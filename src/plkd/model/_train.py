@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from scvi.train import TrainRunner
 
 from plkd._compat import merge_kwargs
 from plkd.data import Cells
 from plkd.model import _attention
+from plkd.patterns import PatternSet
 from plkd.presets import Preset, StudentTraining, TeacherTraining
 from plkd.train import DistillationPlan, ReferenceData, Split, TeacherPlan, label_weights, run_phase, split_cells
 from plkd.train._check import check_settings
@@ -35,7 +37,12 @@ class TrainingMixin:
     """Adds :meth:`train` to the model."""
 
     _train_runner_cls = TrainRunner
+    # What the model class provides.
     _settings: Preset
+    _features: np.ndarray
+    _patterns: PatternSet
+    is_trained_: bool
+    history_: dict[str, pd.DataFrame] | None
 
     def train(
         self,
@@ -118,7 +125,12 @@ class TrainingMixin:
             "max_epochs": max_epochs,
             "teacher": dataclasses.asdict(teacher),
             "student": dataclasses.asdict(student),
-            "reference": digest(self._features, self.labels, cells.labels, cells.batch),
+            "reference": digest(
+                self._features,
+                self.labels,  # type: ignore[attr-defined]
+                cells.labels,
+                cells.batch,
+            ),
             "patterns": digest(self._patterns.membership.indptr, self._patterns.membership.indices),
             "preset": self._settings.to_dict(),
             "train_size": train_size,

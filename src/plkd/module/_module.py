@@ -50,7 +50,7 @@ class PLKDModule(BaseModuleClass):
 
     def scale(self, tensors: Mapping[str, Any]) -> dict[str, Tensor]:
         """Return the scaled values of a mini-batch by modality; all zero where a cell lacks the modality."""
-        return scale_batch(dict(zip(self.modalities, self.scaling, strict=True)), tensors)
+        return scale_batch(dict(zip(self.modalities, self.scaling, strict=True)), tensors)  # type: ignore[arg-type]
 
     def _get_inference_input(self, tensors: Mapping[str, Any], **kwargs: Any) -> dict[str, Any]:
         return {"x": self.scale(tensors), "present": tensors["present"]}

@@ -56,4 +56,4 @@ def _whole(value: Any, lowest: int) -> bool:
 
 
 def _within(value: Any, lowest: float, highest: float = float("inf")) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and lowest <= value <= highest
+    return isinstance(value, Real) and not isinstance(value, bool) and lowest <= float(value) <= highest
