@@ -126,6 +126,7 @@ class TeacherTraining(_PhaseTraining):
     """
 
     lr: float = 3e-3
+    label_smoothing: float = 0.1
     divergence: Literal["probabilities", "released"] = "probabilities"
     divergence_weight: float = 0.1
     alignment_weight: float = 0.1
@@ -135,10 +136,11 @@ class TeacherTraining(_PhaseTraining):
 class StudentTraining(_PhaseTraining):
     """How the Student is distilled (:class:`plkd.train.DistillationPlan`); attributes as in :class:`TeacherTraining`."""
 
-    hide_rate: float = 0.1
+    hide_rate: float = 0.25
     label_smoothing: float = 0.1
-    kd_weight: float = 0.5
-    temperature: float = 2.0
+    patience: int = 100
+    kd_weight: float = 0.3
+    temperature: float = 1.0
     entropy: Literal["prior", "released"] = "prior"
     entropy_weight: float = 0.0
 
@@ -229,6 +231,7 @@ paper = Preset(
         schedule="cosine",
         balance=1.0,
         hide_rate=0.0,
+        label_smoothing=0.0,
         clip_norm=None,
         keep_best=False,
         divergence="released",

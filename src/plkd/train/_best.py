@@ -14,30 +14,47 @@ class KeepBest(Callback):
     Parameters
     ----------
     monitor
-        Logged name of the metric; higher is better. An epoch that did not log it is passed over.
+        Logged name of the metric. An epoch that did not log it is passed over.
+    mode
+        ``"max"`` where higher is better, else ``"min"``.
+    n_obs
+        Number of held-out cells, for a metric that is a share in [0, 1]: the last weights then stay unless their score
+        is more than one standard error below the best. None: the best weights come back whatever the difference.
+
+    Notes
+    -----
+    The one-standard-error rule of Breiman et al. 1984: among epochs that few cells cannot tell apart, the last, whose
+    learning rate has come down, is the better guess.
     """
 
-    def __init__(self, monitor: str, mode: str = "max"):
+    def __init__(self, monitor: str, mode: str = "max", n_obs: int | None = None):
         self.monitor = monitor
         self.sign = 1 if mode == "max" else -1
+        self.n_obs = n_obs
         self.best_score = -float("inf")
+        self.last_score = -float("inf")
         self.best_epoch: int | None = None
         self.best_weights: dict[str, torch.Tensor] | None = None
 
     def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
         """Compare this epoch with the best so far; ties go to the later, better trained one."""
         score = trainer.callback_metrics.get(self.monitor)
-        if (
-            trainer.sanity_checking
-            or score is None
-            or not torch.isfinite(score)
-            or self.sign * float(score) < self.best_score
-        ):
+        if trainer.sanity_checking or score is None or not torch.isfinite(score):
             return
-        self.best_score, self.best_epoch = self.sign * float(score), trainer.current_epoch
+        self.last_score = self.sign * float(score)
+        if self.last_score < self.best_score:
+            return
+        self.best_score, self.best_epoch = self.last_score, trainer.current_epoch
         self.best_weights = {k: v.detach().cpu().clone() for k, v in pl_module.network.state_dict().items()}
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         """Put the best weights back."""
-        if self.best_weights is not None:
+        if self.best_weights is not None and self.best_score - self.last_score > self.tolerance:
             pl_module.network.load_state_dict(self.best_weights)
+
+    @property
+    def tolerance(self) -> float:
+        """Standard error of the best score; 0 where no number of cells was given."""
+        if self.n_obs is None:
+            return 0.0
+        return (max(self.best_score * (1 - self.best_score), 0.0) / self.n_obs) ** 0.5

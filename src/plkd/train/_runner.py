@@ -118,11 +118,9 @@ def run_phase(
     """
     validates = data.n_val > 0
     monitor = f"{plan.phase}_{plan.score}"
-    callbacks: list[pl.Callback] = (
-        [KeepBest(monitor, mode="min" if plan.score == "ce_loss_validation" else "max")]
-        if keep_best and validates
-        else []
-    )
+    lower = plan.score == "ce_loss_validation"
+    best = KeepBest(monitor, mode="min" if lower else "max", n_obs=None if lower else data.n_val)
+    callbacks: list[pl.Callback] = [best] if keep_best and validates else []
     given = trainer_kwargs.get("callbacks") or []
     callbacks += [given] if isinstance(given, pl.Callback) else list(given)
     if checkpoint is not None:
@@ -130,7 +128,7 @@ def run_phase(
     defaults: dict[str, Any] = {
         "early_stopping": early_stopping and validates,
         "early_stopping_monitor": monitor,
-        "early_stopping_mode": "min" if plan.score == "ce_loss_validation" else "max",
+        "early_stopping_mode": "min" if lower else "max",
         "early_stopping_patience": patience,
         "gradient_clip_val": clip_norm,
         "log_every_n_steps": 1,
