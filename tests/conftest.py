@@ -106,7 +106,7 @@ def train() -> Callable[..., object]:
 @pytest.fixture(scope="session")
 def trained(make_model, train):
     """Give one model that tells the labels apart; shared, so no test may change it."""
-    return train(make_model(), 8, plan_kwargs={"teacher": {"lr": 1e-2}, "student": {"lr": 1e-2}})
+    return train(make_model(), 25, plan_kwargs={"teacher": {"lr": 1e-2}, "student": {"lr": 1e-2}})
 
 
 @pytest.fixture
