@@ -183,6 +183,15 @@ def test_keyboard_interrupt_stays_one_and_can_be_resumed(make_model, train, whol
     assert_same(train(make_model(), 4, plan_kwargs=PLANS, checkpoint_dir=tmp_path), whole)
 
 
+@pytest.fixture
+def heeds_ctrl_c():
+    """Python's own handler: a process started in the background is born ignoring the signal."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heeds_ctrl_c")
 def test_ctrl_c_is_a_keyboard_interrupt(make_model, train):
     class Press(pl.Callback):
         def on_train_batch_end(self, *args, **kwargs):
