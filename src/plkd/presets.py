@@ -122,7 +122,8 @@ class TeacherTraining(_PhaseTraining):
     clip_norm
         Largest norm of the gradient; None sets no limit.
     keep_best, patience
-        Keep the best epoch's weights; epochs without improvement before an early stop.
+        Keep the best epoch's weights (the Student's last ones after a whole run, unless their macro-F1 is over one
+        standard error below the best); epochs without improvement before an early stop.
     """
 
     lr: float = 3e-3

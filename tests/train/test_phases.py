@@ -239,3 +239,9 @@ def test_unlabelled_cells_do_not_teach(make_adata, make_model, train):
 
 def test_single_batch_trains_without_alignment(make_model, train):
     assert "teacher_alignment_loss_train" not in train(make_model(batch_key=None), 1).history
+
+
+def test_trains_in_the_precision_of_a_gpu(make_model, train):
+    """Mixed bfloat16 is the default there; clipping and a fused optimiser must not refuse each other."""
+    model = train(make_model(), 2, precision="bf16-mixed")
+    assert np.isfinite(model.history["student_loss_train"].to_numpy()).all()

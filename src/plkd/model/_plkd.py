@@ -92,7 +92,7 @@ class PLKD(TrainingMixin, BaseModelClass):
         super().__init__(adata, registry)
         self._features = np.asarray(self.get_state_registry(REGISTRY_KEYS.X_KEY)["column_names"], dtype=object)
         share = np.zeros(self._n_features, dtype=np.float32)
-        if is_built(patterns):
+        if registry is not None and is_built(patterns):
             self._patterns = PatternSet.from_state(patterns)
         elif adata is None:
             raise ValueError(
@@ -101,7 +101,7 @@ class PLKD(TrainingMixin, BaseModelClass):
         if adata is not None:
             rows = Rows(get_matrix(adata, self._layer)[0])
             # A loaded model gets its constants from its file.
-            if not is_built(patterns):
+            if registry is None:
                 share = gene_share(rows, self._scale)
                 rng = np.random.default_rng(int(torch.randint(2**31, ())))
                 genes = None if gene_symbols is None else _symbols(adata, gene_symbols)
@@ -574,13 +574,12 @@ class PLKD(TrainingMixin, BaseModelClass):
     def _status(self) -> str:
         if not self.is_trained_:
             return "Not trained: call train()"
-        scores = [
-            f"{phase} {float(self.history_[key].iloc[:, 0].max()):.3f}"
+        epochs = [
+            f"{phase.capitalize()} {len(self.history_[key])} epochs"
             for phase in ("teacher", "student")
-            if self.history_ and (key := f"{phase}_macro_f1_validation") in self.history_
+            if self.history_ and (key := f"{phase}_loss_train") in self.history_
         ]
-        held = f", best macro-F1 on held-out cells: {', '.join(scores)}" if scores else ""
-        return "Trained" + held
+        return f"Trained: {', '.join(epochs)}" if epochs else "Trained"
 
 
 def _symbols(adata: AnnData, key: str) -> np.ndarray:

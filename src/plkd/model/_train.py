@@ -75,7 +75,8 @@ class TrainingMixin:
         batch_size
             Cells per training mini-batch of both phases; None takes the preset's.
         early_stopping
-            Stop a phase when the macro-F1 of the held-out cells, averaged over ten epochs, no longer rises.
+            Stop the Teacher when the cross-entropy of the held-out cells no longer falls, the Student when their macro-F1,
+            averaged over ten epochs, no longer rises, for ``patience`` epochs (the Student's is longer than its default run).
         datasplitter_kwargs
             ``{"external_indexing": [train, validation, test]}``: arrays of cell numbers, e.g. to hold out donors.
         plan_config, plan_kwargs
@@ -133,6 +134,7 @@ class TrainingMixin:
             ),
             "patterns": digest(self._patterns.membership.indptr, self._patterns.membership.indices),
             "preset": self._settings.to_dict(),
+            "early_stopping": early_stopping,
             "train_size": train_size,
             "validation_size": validation_size,
             "external_indexing": digest(*((datasplitter_kwargs or {}).get("external_indexing") or ())),
@@ -195,8 +197,8 @@ class TrainingMixin:
     def _weigh_genes(self, cells: Cells, split: Split) -> None:
         """Set the gene weights from the training cells; a model trained before keeps those it learned with."""
         power = self._settings.scaling.weight_power
-        if power > 0:
-            scaling = self.module.scaling[0]  # type: ignore[attr-defined]
+        scaling = self.module.scaling[0]  # type: ignore[attr-defined]
+        if power > 0 and bool((scaling.weight == 1).all()):
             weights = label_weights(cells, split.train, scaling, power=power)
             scaling.weight.copy_(torch.from_numpy(weights))
 
@@ -266,7 +268,7 @@ class TrainingMixin:
                 checkpoint.resumed = resumed
             else:
                 torch.set_rng_state(resumed["tensors"]["rng"])
-                if not resumed["finished"] and (best := best_weights(resumed)) is not None:
+                if not resumed["finished"] and resumed["fallen"] and (best := best_weights(resumed)) is not None:
                     plan.network.load_state_dict(best)
         if left > 0:
             run_phase(

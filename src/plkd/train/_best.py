@@ -33,7 +33,6 @@ class KeepBest(Callback):
         self.n_obs = n_obs
         self.best_score = -float("inf")
         self.last_score = -float("inf")
-        self.best_epoch: int | None = None
         self.best_weights: dict[str, torch.Tensor] | None = None
 
     def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
@@ -44,12 +43,13 @@ class KeepBest(Callback):
         self.last_score = self.sign * float(score)
         if self.last_score < self.best_score:
             return
-        self.best_score, self.best_epoch = self.last_score, trainer.current_epoch
+        self.best_score = self.last_score
         self.best_weights = {k: v.detach().cpu().clone() for k, v in pl_module.network.state_dict().items()}
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
-        """Put the best weights back."""
-        if self.best_weights is not None and self.best_score - self.last_score > self.tolerance:
+        """Put the best weights back, unless the last are as good as them after a whole run."""
+        tolerance = 0.0 if trainer.should_stop else self.tolerance
+        if self.best_weights is not None and self.best_score - self.last_score > tolerance:
             pl_module.network.load_state_dict(self.best_weights)
 
     @property

@@ -73,6 +73,7 @@ class Checkpoint(Callback):
             "epochs": pl_module.first_epoch + trainer.current_epoch + 1,
             "steps": pl_module.first_step + trainer.global_step,
             "best_score": None if best is None else best.best_score,
+            "fallen": best is not None and best.best_score - best.last_score > best.tolerance,
             "stopping": None if stopping is None else [int(stopping.wait_count), float(stopping.best_score)],
             "note": self.split.note,
             "history": self.history,
@@ -114,7 +115,7 @@ class Checkpoint(Callback):
         pl_module.recent = [row[key] for row in resumed["history"] if key in row][-SMOOTHED:]
         for callback in trainer.callbacks:
             if isinstance(callback, KeepBest) and resumed["best_score"] is not None:
-                callback.best_score = resumed["best_score"]
+                callback.best_score = callback.last_score = resumed["best_score"]
                 callback.best_weights = best_weights(resumed)
             if isinstance(callback, EarlyStopping) and resumed["stopping"] is not None:
                 callback.wait_count = resumed["stopping"][0]

@@ -63,9 +63,12 @@ class DistillationPlan(PhasePlan):
         self.entropy, self.entropy_weight = entropy, entropy_weight
         self.hide_rate, self.label_smoothing = hide_rate, label_smoothing
 
-    def training_loss(self, batch: dict[str, Any]) -> dict[str, Tensor]:
+    def outputs(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
+        """Run the Student on cells with hidden features."""
+        return self.module.student(hide_features(self.module.scale(batch), self.hide_rate))
+
+    def training_loss(self, batch: dict[str, Any], logits: Tensor, latent: Tensor) -> dict[str, Tensor]:
         """Return the loss and its parts."""
-        logits, _ = self.module.student(hide_features(self.module.scale(batch), self.hide_rate))
         labels = batch["labels"]
         parts: dict[str, Tensor] = {}
         loss = torch.zeros((), device=logits.device)

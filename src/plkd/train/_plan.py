@@ -75,7 +75,11 @@ class PhasePlan(pl.LightningModule):
         )
 
     @abstractmethod
-    def training_loss(self, batch: dict[str, Any]) -> dict[str, Tensor]:
+    def outputs(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
+        """Return logits and latent of a training mini-batch."""
+
+    @abstractmethod
+    def training_loss(self, batch: dict[str, Any], logits: Tensor, latent: Tensor) -> dict[str, Tensor]:
         """Return the parts of the loss of a mini-batch; ``loss`` is what is minimised."""
 
     @abstractmethod
@@ -84,7 +88,10 @@ class PhasePlan(pl.LightningModule):
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         """Run one step and log every part of the loss."""
-        parts = self.training_loss(batch)
+        outputs = self.outputs(batch)
+        # Losses in single precision, whatever the networks run in.
+        with torch.autocast(device_type=batch["labels"].device.type, enabled=False):
+            parts = self.training_loss(batch, *(value.float() for value in outputs))
         n_obs = len(batch["labels"])
         for name, value in parts.items():
             self.log(f"{self.phase}_{name}_train", value.detach(), on_step=False, on_epoch=True, batch_size=n_obs)
@@ -94,7 +101,7 @@ class PhasePlan(pl.LightningModule):
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         """Score held-out cells."""
-        logits, labels = self.validation_logits(batch), batch["labels"]
+        logits, labels = self.validation_logits(batch).float(), batch["labels"]
         loss = F.cross_entropy(logits, labels)
         n_obs = len(labels)
         predicted = logits.argmax(dim=-1)
@@ -125,9 +132,18 @@ class PhasePlan(pl.LightningModule):
         elif self.optimizer_name == "adam":
             optimizer = torch.optim.Adam(self._learning(), self.lr, weight_decay=self.weight_decay)
         else:
-            optimizer = torch.optim.AdamW(groups, self.lr, fused=True)
+            # A fused step unscales half-precision gradients itself, after they would be clipped.
+            fused = self.trainer.precision in ("32-true", "bf16-mixed", "bf16-true")
+            optimizer = torch.optim.AdamW(groups, self.lr, fused=fused)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self.lr_share)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def configure_gradient_clipping(
+        self, optimizer: Any, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
+    ) -> None:
+        """Clip the norm; Lightning's own refuses fused optimisers in mixed precision, bfloat16 included."""
+        if gradient_clip_val:
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), gradient_clip_val)
 
     def lr_share(self, step: int) -> float:
         """Return the share of ``lr`` in force at a step of this phase."""

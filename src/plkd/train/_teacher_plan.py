@@ -51,23 +51,26 @@ class TeacherPlan(PhasePlan):
         self.divergence_weight, self.alignment_weight = divergence_weight, alignment_weight
         self.hide_rate, self.label_smoothing = hide_rate, label_smoothing
 
-    def training_loss(self, batch: dict[str, Any]) -> dict[str, Tensor]:
+    def outputs(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
+        """Run the Teacher on cells with hidden features."""
+        out = self.module.teacher(hide_features(self.module.scale(batch), self.hide_rate), batch["present"])
+        return out.logits, out.latent
+
+    def training_loss(self, batch: dict[str, Any], logits: Tensor, latent: Tensor) -> dict[str, Tensor]:
         """Return the loss and its parts."""
-        x = hide_features(self.module.scale(batch), self.hide_rate)
-        out = self.module.teacher(x, batch["present"])
         labels = batch["labels"]
-        parts = {"ce_loss": F.cross_entropy(out.logits, labels, ignore_index=-1, label_smoothing=self.label_smoothing)}
+        parts = {"ce_loss": F.cross_entropy(logits, labels, ignore_index=-1, label_smoothing=self.label_smoothing)}
         loss = parts["ce_loss"]
         if self.divergence_weight:
             released = self.divergence == "released"
             parts["divergence_loss"] = (
-                released_divergence_loss(out.latent, out.logits)
+                released_divergence_loss(latent, logits)
                 if released
-                else divergence_loss(out.latent, out.logits.softmax(dim=-1))
+                else divergence_loss(latent, logits.softmax(dim=-1))
             )
             loss = loss + self.divergence_weight * parts["divergence_loss"]
         if self.alignment_weight:
-            parts["alignment_loss"] = alignment_loss(out.latent, labels, batch["batch"])
+            parts["alignment_loss"] = alignment_loss(latent, labels, batch["batch"])
             loss = loss + self.alignment_weight * parts["alignment_loss"]
         return {"loss": loss, **parts}
 
