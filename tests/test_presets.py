@@ -278,7 +278,8 @@ class TestPaperTraining:
         model, phases = paper_run
         batch = model._reference_cells()[np.arange(10)]
         with torch.no_grad():
-            parts = phases[0]["plan"].eval().training_loss(batch)
+            plan = phases[0]["plan"].eval()
+            parts = plan.training_loss(batch, *plan.outputs(batch))
             out = model.module.teacher(model.module.scale(batch), batch["present"])
             truth = F.cross_entropy(out.logits, batch["labels"]) + released_divergence_loss(out.latent, out.logits)
         assert set(parts) == {"loss", "ce_loss", "divergence_loss"}
@@ -288,7 +289,8 @@ class TestPaperTraining:
         model, phases = paper_run
         batch = model._reference_cells()[model.train_indices_[:10]]
         with torch.no_grad():
-            parts = phases[1]["plan"].eval().training_loss(batch)
+            plan = phases[1]["plan"].eval()
+            parts = plan.training_loss(batch, *plan.outputs(batch))
             x = model.module.scale(batch)
             taught, logits = model.module.teacher(x, batch["present"]).logits, model.module.student(x)[0]
             truth = (
