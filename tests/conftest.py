@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from anndata import AnnData
+from mudata import MuData
 from scipy import sparse
 
 os.environ.setdefault("MPLBACKEND", "Agg")
@@ -72,6 +73,77 @@ def _make_adata(
 def make_adata() -> Callable[..., AnnData]:
     """Give the factory: ``make_adata(n_obs=120, n_genes=60, n_labels=3, n_batches=2, seed=0, fmt="csr", dtype=...)``."""
     return _make_adata
+
+
+def _make_mdata(
+    n_obs: int = 120, *, modalities: tuple[str, ...] = ("rna", "prot", "atac"), mosaic: bool = False, seed: int = 0
+) -> MuData:
+    """Make a MuData whose modalities all tell the three labels: 40 genes, 12 proteins, 60 peaks, all counts.
+
+    ``rna`` is that of ``make_adata``; markers of a label are 10 genes, 3 proteins, 15 peaks. Rows of ``prot`` and ``atac``
+    stand in another order than those of ``rna``. With ``mosaic`` a third of the cells lacks each modality (two
+    modalities: the first third lacks the first, the second the second).
+    """
+    rna = _make_adata(n_obs, 40, seed=seed)
+    label = rna.obs["cell_type"].cat.codes.to_numpy()
+    rng = np.random.default_rng(seed + 100)
+    proteins = rng.poisson(np.where(label[:, None] == np.arange(12) // 3, 80, 8)).astype(np.float32)
+    peaks = rng.poisson(np.where(label[:, None] == np.arange(60) // 15, 0.8, 0.1)).astype(np.float32)
+    starts = 1000 * np.arange(1, 61)
+    tables = {
+        "rna": rna,
+        "prot": AnnData(proteins, obs=rna.obs[[]].copy(), var=pd.DataFrame(index=[f"P{i:02d}" for i in range(12)])),
+        "atac": AnnData(
+            sparse.csr_matrix(peaks),
+            obs=rna.obs[[]].copy(),
+            var=pd.DataFrame(index=[f"chr1:{start}-{start + 500}" for start in starts]),
+        ),
+    }
+    order = rng.permutation(n_obs)
+    chosen = {}
+    for i, name in enumerate(modalities):
+        own = np.arange(n_obs) if name == "rna" else order
+        if mosaic:
+            own = own[own % 3 != i]
+        chosen[name] = tables[name][own].copy()
+    mdata = MuData(chosen)
+    obs = rna.obs.loc[mdata.obs_names]
+    for key in ("cell_type", "batch"):
+        for adata in chosen.values():
+            adata.obs.drop(columns=key, inplace=True, errors="ignore")
+        mdata.obs[key] = obs[key]
+    mdata.update()
+    return mdata
+
+
+@pytest.fixture(scope="session")
+def make_mdata() -> Callable[..., MuData]:
+    """Give the factory: ``make_mdata(n_obs=120, modalities=("rna", "prot", "atac"), mosaic=False, seed=0)``."""
+    return _make_mdata
+
+
+@pytest.fixture(scope="session")
+def make_joint_model(make_mdata) -> Callable[..., object]:
+    """Give the factory of small untrained models on a MuData: ``make_joint_model(mdata=None, seed=0, **PLKD's own)``."""
+
+    def make(mdata: MuData | None = None, *, seed: int = 0, **kwargs):
+        import torch
+
+        from plkd import PLKD
+
+        mdata = make_mdata() if mdata is None else mdata
+        PLKD.setup_mudata(mdata, "cell_type", batch_key="batch")
+        torch.manual_seed(seed)
+        small = {"teacher_kwargs": {"width": 8, "n_heads": 2, "depth": 1}, "student_kwargs": {"n_hidden": (16, 8)}}
+        return PLKD(mdata, **{**small, **kwargs})
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def joint(make_joint_model, train):
+    """Give one model trained on three modalities; shared, so no test may change it."""
+    return train(make_joint_model(), 40, plan_kwargs={"teacher": {"lr": 1e-2}, "student": {"lr": 1e-2}})
 
 
 @pytest.fixture(scope="session")

@@ -49,6 +49,7 @@ def test_unknown_name_is_an_attribute_error():
     [
         ("plkd", {"scvi", "lightning", "pytorch_lightning", "torch"}),
         ("plkd.align", {"scvi", "lightning", "pytorch_lightning", "torch"}),
+        ("plkd.datasets", {"scvi", "lightning", "pytorch_lightning", "torch"}),
         ("plkd.patterns", {"scvi", "lightning", "pytorch_lightning", "torch"}),
         ("plkd.nn", {"scvi", "lightning", "pytorch_lightning", "anndata"}),
         ("plkd.annotator", {"scvi", "lightning", "pytorch_lightning"}),

@@ -7,7 +7,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from plkd import patterns, pl, presets
+    from plkd import datasets, patterns, pl, presets
     from plkd.annotator import Annotator
     from plkd.inference import add_annotation
     from plkd.model import PLKD
@@ -21,12 +21,13 @@ _HOME = {
     "PLKD": "plkd.model",
     "PatternSet": "plkd.patterns",
     "add_annotation": "plkd.inference",
+    "datasets": "plkd.datasets",
     "patterns": "plkd.patterns",
     "pl": "plkd.pl",
     "presets": "plkd.presets",
 }
 
-__all__ = ["PLKD", "Annotator", "PatternSet", "add_annotation", "patterns", "pl", "presets"]
+__all__ = ["PLKD", "Annotator", "PatternSet", "add_annotation", "datasets", "patterns", "pl", "presets"]
 
 
 def __getattr__(name: str) -> Any:

@@ -5,6 +5,9 @@ from __future__ import annotations
 # scvi-tools' view_* methods use rich.pretty without importing it; rich itself does so no longer.
 import rich.pretty  # noqa: F401
 
+# Not exported; takes the full-pairing check of MuData away. In 1.4.2 and 1.5.
+from scvi.data._manager import AnnDataManagerValidationCheck
+
 # Not exported; the docs' own name for "which field holds what" in 1.4.2 and 1.5.
 from scvi.data._utils import _make_column_categorical as make_column_categorical
 
@@ -14,4 +17,10 @@ from scvi.train._config import merge_kwargs
 # Private in 1.4.2 and 1.5; the parameter texts all scvi-tools models share.
 from scvi.utils._docstrings import devices_dsp
 
-__all__ = ["devices_dsp", "make_column_categorical", "merge_kwargs"]
+
+def validation_without_pairing() -> AnnDataManagerValidationCheck:
+    """Return scvi-tools' checks of a data set without that every cell is in every modality."""
+    return AnnDataManagerValidationCheck(check_fully_paired_mudata=False)
+
+
+__all__ = ["devices_dsp", "make_column_categorical", "merge_kwargs", "validation_without_pairing"]

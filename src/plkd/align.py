@@ -8,9 +8,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy import sparse
+
+from plkd.patterns import looks_like_peaks, overlap_map, plain_protein_name
 
 #: Below this share of the model's features a query is refused.
 FLOOR = 0.2
@@ -27,17 +31,20 @@ class Alignment:
     Attributes
     ----------
     columns
-        For each feature of the model its column in the data set, ``-1`` where the data set lacks it, int64.
+        For each feature of the model its column in the data set, ``-1`` where the data set lacks it, int64; for peaks
+        that were matched by genomic overlap a sparse 0/1 matrix, columns of the data set x features of the model.
     n_query
         Number of features of the data set.
     """
 
-    columns: np.ndarray
+    columns: Any  # numpy array or scipy matrix
     n_query: int
 
     @property
     def present(self) -> np.ndarray:
         """Whether the data set has each feature of the model, bool."""
+        if sparse.issparse(self.columns):
+            return np.diff(self.columns.tocsc().indptr) > 0
         return self.columns >= 0
 
     @property
@@ -48,9 +55,17 @@ class Alignment:
     @property
     def is_identity(self) -> bool:
         """Whether the data set has just the model's features, in the model's order."""
+        if sparse.issparse(self.columns):
+            return False
         return self.n_query == len(self.columns) and bool((self.columns == np.arange(self.n_query)).all())
 
     def __str__(self) -> str:
+        if sparse.issparse(self.columns):
+            n_used = int((np.diff(self.columns.indptr) > 0).sum())
+            return (
+                f"{int(self.present.sum())} of {self.columns.shape[1]} peaks found by genomic overlap "
+                f"({self.fraction:.0%}), {self.n_query - n_used} of the query's {self.n_query} ignored"
+            )
         if self.is_identity:
             return f"all {len(self.columns)} features found, in the model's order"
         n_found = int(self.present.sum())
@@ -66,9 +81,16 @@ class Alignment:
 
 
 def align_features(
-    model: Sequence[str] | np.ndarray, query: Sequence[str] | np.ndarray | pd.Index, *, floor: float = FLOOR
+    model: Sequence[str] | np.ndarray,
+    query: Sequence[str] | np.ndarray | pd.Index,
+    *,
+    kind: str = "rna",
+    floor: float = FLOOR,
 ) -> Alignment:
     """Find each feature of a model in a data set.
+
+    Features are matched by name. Proteins that are not found so are matched once more without the suffixes and marks of
+    antibody panels (``CD3_TotalSeqB`` is ``CD3``); peaks of other data sets by genomic overlap.
 
     Parameters
     ----------
@@ -76,6 +98,8 @@ def align_features(
         Names of the model's features, unique, in the model's order.
     query
         Names of the data set's features, e.g. ``adata.var_names``.
+    kind
+        Kind of the features: ``"rna"``, ``"protein"`` or ``"atac"``.
     floor
         Least share of the model's features that the data set must have.
 
@@ -94,34 +118,78 @@ def align_features(
     >>> align_features(["CD3D", "MS4A1"], ["MS4A1", "LYZ", "CD3D"]).columns
     array([2, 0])
     """
-    model_index, query_index = pd.Index(np.asarray(model, dtype=object)), pd.Index(np.asarray(query, dtype=object))
-    if not query_index.is_unique:
-        repeated = query_index[query_index.duplicated()].unique()
-        clash = [str(name) for name in repeated if name in model_index]
-        if clash:
-            raise ValueError(
-                f"{len(clash)} feature names that the model uses occur more than once in the query, e.g. {clash[:3]}; "
-                "expected unique names. Fix: `adata.var_names_make_unique()`, or keep one column of each."
-            )
-        # Repeated names that the model does not know cannot be confused with anything.
-        positions = pd.Series(np.arange(len(query_index)), index=query_index)
-        positions = positions[~positions.index.duplicated()]
-        columns = positions.reindex(model_index).fillna(-1).to_numpy(dtype=np.int64)
-    else:
-        columns = query_index.get_indexer(model_index).astype(np.int64)
-    alignment = Alignment(columns, len(query_index))
+    model_index, query_index = _index(model), _index(query)
+    alignment = Alignment(_columns(model_index, query_index, kind), len(query_index))
     if alignment.fraction < floor:
-        raise ValueError(_too_few(model_index, query_index, alignment, floor))
+        raise ValueError(_too_few(model_index, query_index, alignment, floor, kind))
     return alignment
 
 
-def _too_few(model: pd.Index, query: pd.Index, alignment: Alignment, floor: float) -> str:
+def share_found(model: Sequence[str] | np.ndarray, query: Sequence[str] | pd.Index, *, kind: str) -> float:
+    """Return the share of a model's features that a data set has; 0 where they cannot be compared."""
+    model_index, query_index = _index(model), _index(query)
+    return Alignment(_columns(model_index, query_index.unique(), kind), len(query_index)).fraction
+
+
+def _index(names: Sequence[str] | np.ndarray | pd.Index) -> pd.Index:
+    return pd.Index(np.asarray(names, dtype=object))
+
+
+def _columns(model: pd.Index, query: pd.Index, kind: str) -> np.ndarray | sparse.csr_matrix:
+    columns = _by_name(model, query)
+    if kind == "protein" and (columns < 0).any():
+        return _by_protein(model, query, columns)
+    if kind == "atac" and (columns < 0).any() and looks_like_peaks(model) and looks_like_peaks(query):
+        return overlap_map(model, query)
+    return columns
+
+
+def _by_name(model: pd.Index, query: pd.Index) -> np.ndarray:
+    if query.is_unique:
+        return query.get_indexer(model).astype(np.int64)
+    repeated = query[query.duplicated()].unique()
+    clash = [str(name) for name in repeated if name in model]
+    if clash:
+        raise ValueError(
+            f"{len(clash)} feature names that the model uses occur more than once in the query, e.g. {clash[:3]}; "
+            "expected unique names. Fix: `adata.var_names_make_unique()`, or keep one column of each."
+        )
+    # Repeated names that the model does not know cannot be confused with anything.
+    positions = pd.Series(np.arange(len(query)), index=query)
+    positions = positions[~positions.index.duplicated()]
+    return positions.reindex(model).fillna(-1).to_numpy(dtype=np.int64)
+
+
+def _by_protein(model: pd.Index, query: pd.Index, columns: np.ndarray) -> np.ndarray:
+    """Fill in proteins whose plain names meet, each way once."""
+    plain_model, plain_query = (pd.Index([plain_protein_name(name) for name in names]) for names in (model, query))
+    taken = set(columns[columns >= 0])
+    free = {
+        name: i
+        for i, name in enumerate(plain_query)
+        if i not in taken and name and not plain_query.duplicated(keep=False)[i]
+    }
+    unique = ~plain_model.duplicated(keep=False)
+    filled = columns.copy()
+    for i in np.flatnonzero((columns < 0) & unique):
+        filled[i] = free.get(plain_model[i], -1)
+    return filled
+
+
+def _too_few(model: pd.Index, query: pd.Index, alignment: Alignment, floor: float, kind: str) -> str:
     """Explain why so few features were found, and how to mend it."""
     n_found = int(alignment.present.sum())
     found = (
         f"Only {n_found} of the model's {len(model)} features are in the query ({alignment.fraction:.0%}); "
         f"expected at least {floor:.0%}. Model: {_examples(model)}; query: {_examples(query)}. "
     )
+    if kind == "atac":
+        return found + (
+            "Fix: pass peaks of the same species and genome build as the reference (lift them over if the builds differ), "
+            "named chrom:start-end; or count fragments in the reference's peaks."
+        )
+    if kind == "protein":
+        return found + "Fix: pass a panel that shares more proteins with the reference's, or rename them alike."
     model_ids, query_ids = _share_ensembl(model), _share_ensembl(query)
     if model_ids > 0.5 > query_ids:
         return found + (

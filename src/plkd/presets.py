@@ -55,8 +55,8 @@ class ScalingSettings:
     Attributes
     ----------
     weight_power
-        Genes are weighted by the spread of the labels' means to this power (:func:`plkd.train.label_weights`); 0
-        weighs all genes alike.
+        Features are weighted by the spread of the labels' means to this power (:func:`plkd.train.label_weights`); 0
+        weighs all features of a modality alike.
     """
 
     weight_power: float = 1.0
@@ -101,6 +101,7 @@ class _PhaseTraining:
     schedule: Literal["one_cycle", "cosine", "constant"] = "one_cycle"
     balance: float = 0.5
     hide_rate: float = 0.1
+    modality_dropout: float = 0.5
     label_smoothing: float = 0.0
     clip_norm: float | None = 1.0
     keep_best: bool = True
@@ -119,6 +120,8 @@ class TeacherTraining(_PhaseTraining):
         Class balance of the training mini-batches, 0 (as in the data) to 1 (every label equally often).
     hide_rate
         Mean share of the features hidden from each training cell.
+    modality_dropout
+        Share of the training cells with several modalities from which some of them are hidden.
     clip_norm
         Largest norm of the gradient; None sets no limit.
     keep_best, patience

@@ -140,7 +140,7 @@ def test_failing_save_leaves_the_old_file_and_nothing_else(annotator, tmp_path, 
 
 
 def test_repr_says_what_is_in_it(annotator, trained):
-    assert repr(annotator) == f"Annotator: 60 genes, 3 labels, {len(trained.patterns)} patterns"
+    assert repr(annotator) == f"Annotator: 60 genes (counts), 3 labels, {len(trained.patterns)} patterns"
     assert annotator.labels == trained.labels
 
 

@@ -20,7 +20,7 @@ def cells():
     return Cells(
         {
             "rna": Modality(Rows(sparse.csr_matrix(RNA)), "log"),
-            "protein": Modality(Rows(PROTEIN), "counts", 0.8, "mdata['prot'].X", POSITION),
+            "protein": Modality(Rows(PROTEIN), "counts", np.array([True, False]), "mdata['prot'].X", POSITION),
         },
         4,
         labels=np.array([1, 0, -1, 2]),
@@ -33,7 +33,10 @@ def test_a_mini_batch_holds_everything_by_modality_in_the_order_asked_for(cells)
     assert set(batch) == {"x", "present", "scale", "labels", "batch", "index"}
     np.testing.assert_array_equal(batch["x"]["rna"], RNA[[3, 0]])
     np.testing.assert_array_equal(batch["x"]["protein"], [[30, 40], [50, 60]])
-    assert batch["scale"] == {"rna": ("log", 1.0), "protein": ("counts", 0.8)}
+    assert batch["scale"]["rna"] == ("log", None)
+    scale, found = batch["scale"]["protein"]
+    assert scale == "counts"
+    assert found.tolist() == [True, False]
     assert batch["labels"].tolist() == [2, 1]
     assert batch["batch"].tolist() == [1, 0]
     assert batch["index"].tolist() == [3, 0]

@@ -9,7 +9,7 @@ import pytest
 from anndata import AnnData
 from scipy import sparse
 
-from plkd.data import open_query
+from plkd.data import ModalitySpec, open_query
 
 FEATURES = ["A", "B", "C", "D"]
 
@@ -20,8 +20,8 @@ def query(values, names, **kwargs):
     return adata
 
 
-def opened(adata, layer=None, share_of=lambda present: float(present.mean()), **kwargs):
-    return open_query(adata, FEATURES, modality="rna", layer=layer, share_of=share_of, **kwargs)
+def opened(adata, layer=None, trained_on="counts"):
+    return open_query(adata, [ModalitySpec("rna", tuple(FEATURES), trained_on, layer=layer)])
 
 
 def test_columns_come_in_the_models_order_and_missing_ones_are_zero():
@@ -29,16 +29,15 @@ def test_columns_come_in_the_models_order_and_missing_ones_are_zero():
     np.testing.assert_array_equal(cells[[1, 0]]["x"]["rna"], [[7, 8, 5, 0], [3, 4, 1, 0]])
 
 
-def test_the_share_is_asked_for_the_features_that_are_there():
-    seen = []
-    cells = opened(query([[1, 2, 3]], ["C", "A", "x"]), share_of=lambda present: seen.append(present.tolist()) or 0.4)
-    assert seen == [[True, False, True, False]]
-    assert cells[[0]]["scale"]["rna"] == ("counts", 0.4)
+def test_which_features_were_found_is_passed_on():
+    cells = opened(query([[1, 2, 3]], ["C", "A", "x"]))
+    scale, found = cells[[0]]["scale"]["rna"]
+    assert scale == "counts"
+    assert found.tolist() == [True, False, True, False]
 
 
-def test_log_normalised_values_need_no_share():
-    cells = opened(query([[0.5, 2.25]], ["C", "A"]), trained_on="log")
-    assert cells[[0]]["scale"]["rna"] == ("log", 1.0)
+def test_all_features_found_is_none():
+    assert opened(query([[0.5, 2.25, 1, 3]], list("CABD")), trained_on="log")[[0]]["scale"]["rna"] == ("log", None)
 
 
 def test_one_line_says_what_was_found(caplog):
@@ -79,7 +78,7 @@ def test_bad_values_are_refused_naming_the_layers_there_are():
 
 
 def test_what_is_no_anndata_is_refused():
-    with pytest.raises(TypeError, match="The query is a ndarray; expected an AnnData"):
+    with pytest.raises(TypeError, match="The query is a ndarray; expected an AnnData or a MuData"):
         opened(np.ones((1, 4)))
 
 

@@ -14,8 +14,10 @@ def module() -> PLKDModule:
     torch.manual_seed(0)
     members = {"rna": [np.array([0, 1, 2]), np.array([2, 3])]}
     small = {"width": 8, "n_heads": 2, "depth": 1}
-    share = {"rna": np.full(4, 0.25, dtype="float32")}
-    return PLKDModule(members, share, 3, teacher_kwargs=small, student_kwargs={"n_hidden": (6,)}).eval()
+    constants = {"rna": {"gene_share": np.full(4, 0.25, dtype="float32")}}
+    student = {"n_hidden": (6,)}
+    built = PLKDModule(members, {"rna": 4}, 3, constants=constants, teacher_kwargs=small, student_kwargs=student)
+    return built.eval()
 
 
 @pytest.fixture
@@ -24,7 +26,7 @@ def batch() -> dict:
     return {
         "x": {"rna": x},
         "present": {"rna": torch.ones(3, dtype=torch.bool)},
-        "scale": {"rna": ("counts", 1.0)},
+        "scale": {"rna": ("counts", None)},
         "labels": torch.tensor([0, -1, 2]),
     }
 
@@ -46,7 +48,7 @@ def test_counts_are_scaled_to_ten_thousand_and_logged(module, batch):
 
 
 def test_log_normalised_values_are_used_as_they_are(module, batch):
-    batch["scale"] = {"rna": ("log", 1.0)}
+    batch["scale"] = {"rna": ("log", None)}
     torch.testing.assert_close(module.scale(batch)["rna"], batch["x"]["rna"])
 
 

@@ -28,9 +28,9 @@ def test_depth_of_a_cell_does_not_matter():
 
 def test_share_of_the_genes_that_a_data_set_has():
     scaling = RNAScaling(np.array([0.5, 0.3, 0.2]))
-    assert scaling.share_of(torch.tensor([True, True, True])) == 1
-    assert scaling.share_of(torch.tensor([True, False, True])) == pytest.approx(0.7)
-    assert scaling.share_of(torch.tensor([False, True, False])) == pytest.approx(0.3)
+    assert scaling.share_of(torch.tensor([True, True, True])) == scaling.share_of(None) == 1
+    assert scaling.share_of(torch.tensor([True, False, True])).item() == pytest.approx(0.7)
+    assert scaling.share_of(torch.tensor([False, True, False])).item() == pytest.approx(0.3)
 
 
 def test_a_share_of_0_leaves_the_library_size_alone():
@@ -44,21 +44,22 @@ def test_a_gene_poor_query_lands_on_the_references_scale():
     full = scaling(torch.tensor([[50.0, 30, 20]]))
     torch.testing.assert_close(full, torch.tensor([[5000.0, 3000, 2000]]).log1p())
     # The same cell without its second gene: 70 counts, 70 % of what it should hold.
-    share = scaling.share_of(torch.tensor([True, False, True]))
-    poor = scaling(torch.tensor([[50.0, 0, 20]]), share=share)
+    poor = scaling(torch.tensor([[50.0, 0, 20]]), found=torch.tensor([True, False, True]))
     torch.testing.assert_close(poor, torch.tensor([[5000.0, 0, 2000]]).log1p())
 
 
 def test_an_all_zero_cell_stays_zero():
     scaling = RNAScaling(torch.full((4,), 0.25))
-    out = scaling(torch.tensor([[0.0] * 4, [1, 0, 0, 0]]), share=0.3)
+    out = scaling(torch.tensor([[0.0] * 4, [1, 0, 0, 0]]), found=torch.tensor([True, True, False, True]))
     assert not out[0].any()
     assert torch.isfinite(out).all()
 
 
 def test_log_normalised_values_are_used_as_they_are():
     x = torch.rand(3, 4)
-    assert torch.equal(RNAScaling(torch.full((4,), 0.25))(x, logged=True, share=0.5), x)
+    assert torch.equal(
+        RNAScaling(torch.full((4,), 0.25))(x, logged=True, found=torch.tensor([True, False, True, True])), x
+    )
 
 
 def test_the_input_is_not_changed():
@@ -73,8 +74,9 @@ def test_genes_are_weighted_after_scaling(logged):
     x = torch.rand(3, 4)
     plain, weighted = (RNAScaling(torch.full((4,), 0.25)) for _ in range(2))
     weighted.weight.copy_(torch.tensor([0.0, 0.5, 1.0, 2.0]))
-    expected = plain(x, logged=logged, share=0.5) * torch.tensor([0.0, 0.5, 1.0, 2.0])
-    torch.testing.assert_close(weighted(x, logged=logged, share=0.5), expected)
+    found = torch.tensor([True, True, True, False])
+    expected = plain(x, logged=logged, found=found) * torch.tensor([0.0, 0.5, 1.0, 2.0])
+    torch.testing.assert_close(weighted(x, logged=logged, found=found), expected)
 
 
 def test_constants_are_stored_with_the_weights_and_do_not_learn():
@@ -86,9 +88,10 @@ def test_constants_are_stored_with_the_weights_and_do_not_learn():
 
 def test_each_modality_of_a_mini_batch_is_scaled_by_its_own_constants():
     scaling = {"rna": RNAScaling(torch.tensor([0.5, 0.5])), "other": RNAScaling(torch.tensor([1.0]))}
+    found = torch.tensor([True, False])
     batch = {
         "x": {"rna": torch.tensor([[3.0, 0]]), "other": torch.tensor([[0.7]])},
-        "scale": {"rna": ("counts", 0.5), "other": ("log", 1.0)},
+        "scale": {"rna": ("counts", found), "other": ("log", None)},
     }
     out = scale_batch(scaling, batch)
     torch.testing.assert_close(out["rna"], torch.tensor([[5000.0, 0]]).log1p())

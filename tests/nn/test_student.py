@@ -34,10 +34,17 @@ def test_two_modalities_are_one_linear_layer_over_all_features(student, x):
     torch.testing.assert_close(student(x)[1], student.hidden(F.linear(joint, weight, sum(biases))))
 
 
-def test_a_modality_of_zeros_adds_nothing(student, x):
+def test_a_modality_that_a_cell_lacks_adds_neither_values_nor_bias(student, x):
+    present = {"rna": torch.ones(7, dtype=torch.bool), "protein": torch.arange(7) < 3}
+    latent = student(x, present)[1]
+    torch.testing.assert_close(latent[:3], student(x)[1][:3])
+    torch.testing.assert_close(latent[3:], student.hidden(student.inputs[0](x["rna"]))[3:])
+
+
+def test_zeros_differ_from_not_measured(student, x):
     x["protein"] = torch.zeros(7, 4)
-    biases = sum(layer.bias for layer in student.inputs if layer.bias is not None)
-    torch.testing.assert_close(student(x)[1], student.hidden(F.linear(x["rna"], student.inputs[0].weight, biases)))
+    absent = {"rna": torch.ones(7, dtype=torch.bool), "protein": torch.zeros(7, dtype=torch.bool)}
+    assert not torch.allclose(student(x)[1], student(x, absent)[1])
 
 
 def test_cells_do_not_influence_each_other(student, x):

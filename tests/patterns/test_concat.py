@@ -46,3 +46,5 @@ def test_other_things_are_refused():
         concat({"T": ["A"]})
     with pytest.raises(ValueError, match="at least one PatternSet"):
         concat()
+    with pytest.raises(ValueError, match="kind='adt' is not a kind"):
+        concat(adt=PatternSet.from_dict({"T": ["A"]}))

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from plkd.patterns import PatternSet, immune, read
+from plkd.patterns import PatternSet, concat, immune, read
 
 names = st.text(st.characters(categories=("L", "N", "P")), min_size=1, max_size=8)
 mappings = st.dictionaries(names, st.lists(names, min_size=1, max_size=6), min_size=1, max_size=6)
@@ -104,6 +104,38 @@ def test_frame_errors_name_the_column_or_the_pair():
         PatternSet.from_frame(frame.assign(target=["CD3D", None]))
     with pytest.raises(ValueError, match="not finite"):
         PatternSet.from_frame(frame.assign(weight=[1.0, np.nan]))
+
+
+def test_frame_round_trip_keeps_kinds_and_has_no_such_column_for_genes():
+    genes, proteins = PatternSet.from_dict({"T": ["CD3D"]}), PatternSet.from_dict({"adt": ["CD3", "CD4"]})
+    assert list(genes.to_frame().columns) == ["source", "target", "weight"]
+    joined = concat(rna=genes, protein=proteins)
+    frame = joined.to_frame()
+    assert frame["kind"].tolist() == ["rna", "protein", "protein"]
+    back = PatternSet.from_frame(frame.sample(frac=1, random_state=0))
+    assert dict(zip(back.names, back.kinds, strict=True)) == {"T": "rna", "adt": "protein"}
+    assert {name: set(features) for name, features in back.to_dict().items()} == {"T": {"CD3D"}, "adt": {"CD3", "CD4"}}
+    assert PatternSet.from_frame(frame, kind_col=None).kinds == ("rna", "rna")
+    renamed = frame.rename(columns={"kind": "modality"})
+    assert PatternSet.from_frame(renamed, kind_col="modality").kinds == ("rna", "protein")
+    missing = frame.assign(kind=[None, "protein", None])
+    assert PatternSet.from_frame(missing).kinds == ("rna", "protein")
+
+
+def test_frame_errors_name_the_kind():
+    frame = pd.DataFrame({"source": ["T", "T"], "target": ["CD3", "CD4"], "kind": ["protein", "adt"]})
+    with pytest.raises(ValueError, match=r"column 'kind' holds 'adt'.*kind_col=None"):
+        PatternSet.from_frame(frame)
+    with pytest.raises(ValueError, match="pattern 'T' has two kinds, protein and rna"):
+        PatternSet.from_frame(frame.assign(kind=["protein", "rna"]))
+    with pytest.raises(KeyError, match="kind_col='modality' is not a column"):
+        PatternSet.from_frame(frame, kind_col="modality")
+
+
+def test_gmt_says_that_kinds_are_lost(tmp_path, caplog):
+    concat(protein=PatternSet.from_dict({"adt": ["CD3"]})).to_gmt(tmp_path / "sets.gmt")
+    assert "GMT carries no kinds" in caplog.text
+    assert read(tmp_path / "sets.gmt").kinds == ("rna",)
 
 
 @pytest.mark.parametrize("make", [np.asarray, sparse.csr_matrix, sparse.csc_array, lambda m: np.asarray(m, dtype=bool)])

@@ -1,9 +1,9 @@
-"""`Annotator`: the Student alone, with its scaling, labels, genes and patterns."""
+"""`Annotator`: the Student alone, with its scaling, labels, features and patterns."""
 
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -13,14 +13,13 @@ import numpy as np
 import pandas as pd
 import torch
 from anndata import AnnData, read_h5ad
+from mudata import MuData, read_h5mu
 
 from plkd import inference
 from plkd.annotator._file import FILE_NAME, FORMAT, read_annotator, write_annotator
-from plkd.data import Cells, Scale, open_query
-from plkd.nn import RNAScaling, Student
+from plkd.data import Cells, ModalitySpec, open_query
+from plkd.nn import InputScaling, Student, make_scaling
 from plkd.patterns import PatternSet
-
-RNA = "rna"
 
 
 class Annotator:
@@ -30,16 +29,16 @@ class Annotator:
 
     Parameters
     ----------
-    student, scaling
-        The networks.
+    student
+        The network.
+    scaling
+        Its input scaling by kind of features.
     labels
         In the order of the Student's outputs.
     patterns
-        Over the model's features.
-    layer
-        Layer that queries are read from; None is ``X``.
-    scale
-        Scale of the reference, ``"counts"`` or ``"log"``.
+        Over the features of all modalities.
+    specs
+        The modalities: kind, features, and where queries have them.
 
     Examples
     --------
@@ -51,27 +50,25 @@ class Annotator:
         self,
         *,
         student: Student,
-        scaling: RNAScaling,
+        scaling: Mapping[str, InputScaling],
         labels: Sequence[str],
         patterns: PatternSet,
-        layer: str | None,
-        scale: Scale,
+        specs: Sequence[ModalitySpec],
     ):
         self._student = student.eval()
-        self._scaling = {RNA: scaling}
+        self._scaling = dict(scaling)
         self.labels = list(labels)
         self.patterns = patterns
-        self.layer = layer
-        self._scale = scale
+        self.modalities = tuple(specs)
 
     @property
-    def features(self) -> np.ndarray:
-        """Names of the features the Student reads, in its order."""
-        return np.asarray(self.patterns.features, dtype=object)
+    def features(self) -> dict[str, np.ndarray]:
+        """Names of the features the Student reads, in its order, by kind: ``rna``, ``protein``, ``atac``."""
+        return {spec.kind: np.asarray(spec.features, dtype=object) for spec in self.modalities}
 
     def predict(
         self,
-        adata: AnnData | str | Path,
+        adata: AnnData | MuData | str | Path,
         *,
         indices: Sequence[int] | np.ndarray | None = None,
         soft: bool = False,
@@ -83,7 +80,8 @@ class Annotator:
         Parameters
         ----------
         adata
-            Query, in memory, a view or backed, or the path of an ``.h5ad`` file, which is read in blocks.
+            Query, in memory, a view or backed, or the path of an ``.h5ad`` file, which is read in blocks, or of an
+            ``.h5mu`` file. It may lack some of the modalities.
         indices
             Cell numbers, or a boolean mask; None: all cells.
         soft
@@ -100,7 +98,7 @@ class Annotator:
 
     def annotate(
         self,
-        adata: AnnData | str | Path,
+        adata: AnnData | MuData | str | Path,
         *,
         indices: Sequence[int] | np.ndarray | None = None,
         batch_size: int | None = None,
@@ -118,7 +116,7 @@ class Annotator:
 
     def get_latent_representation(
         self,
-        adata: AnnData | str | Path,
+        adata: AnnData | MuData | str | Path,
         *,
         indices: Sequence[int] | np.ndarray | None = None,
         batch_size: int | None = None,
@@ -134,7 +132,7 @@ class Annotator:
 
     def get_pattern_attribution(
         self,
-        adata: AnnData | str | Path,
+        adata: AnnData | MuData | str | Path,
         *,
         indices: Sequence[int] | np.ndarray | None = None,
         batch_size: int | None = None,
@@ -149,36 +147,33 @@ class Annotator:
         with self._cells(adata) as (cells, names):
             chosen = inference.chosen_cells(cells.n_obs, indices)
             scores = inference.pattern_attribution(
-                self._scaling, self._student, cells, chosen, {RNA: self.patterns.membership}, batch_size=batch_size
+                self._scaling,
+                self._student,
+                cells,
+                chosen,
+                inference.membership_by_kind(self.patterns, self.modalities),
+                batch_size=batch_size,
             )
-        return pd.DataFrame(scores, index=names[chosen], columns=list(self.patterns.names))
+        columns = [name for own in inference.names_by_kind(self.patterns, self.modalities).values() for name in own]
+        return pd.DataFrame(scores, index=names[chosen], columns=columns)
 
     @contextmanager
-    def _cells(self, adata: AnnData | str | Path) -> Iterator[tuple[Cells, pd.Index]]:
+    def _cells(self, adata: AnnData | MuData | str | Path) -> Iterator[tuple[Cells, pd.Index]]:
         """Open a query; a file opened here is closed again."""
         if isinstance(adata, str | Path):
             if not Path(adata).is_file():
-                raise FileNotFoundError(f"No such file: {adata}; expected an .h5ad file.")
-            opened = read_h5ad(adata, backed="r")
+                raise FileNotFoundError(f"No such file: {adata}; expected an .h5ad or .h5mu file.")
+            opened = (read_h5mu if Path(adata).suffix == ".h5mu" else read_h5ad)(adata, backed="r")
             try:
                 with self._cells(opened) as found:
                     yield found
             finally:
                 opened.file.close()
             return
-        scaling = self._scaling[RNA]
-        cells = open_query(
-            adata,
-            self.features,
-            modality=RNA,
-            layer=self.layer,
-            share_of=lambda present: scaling.share_of(torch.from_numpy(present)),
-            trained_on=self._scale,
-        )
-        yield cells, adata.obs_names
+        yield open_query(adata, self.modalities), adata.obs_names
 
     def _run(
-        self, adata: AnnData | str | Path, indices: Any, batch_size: int | None, *, progress: bool = False
+        self, adata: AnnData | MuData | str | Path, indices: Any, batch_size: int | None, *, progress: bool = False
     ) -> tuple[np.ndarray, np.ndarray, pd.Index]:
         bar = "Annotating" if progress else None
         with self._cells(adata) as (cells, names):
@@ -212,7 +207,8 @@ class Annotator:
         folder.mkdir(parents=True, exist_ok=True)
         membership = self.patterns.membership
         tensors = {f"student.{name}": value for name, value in self._student.state_dict().items()}
-        tensors |= {f"rna.{name}": value for name, value in self._scaling[RNA].state_dict().items()}
+        for kind, scaling in self._scaling.items():
+            tensors |= {f"{kind}.{name}": value for name, value in scaling.state_dict().items()}
         for name in ("data", "indices", "indptr"):
             tensors[f"patterns.{name}"] = torch.from_numpy(np.array(getattr(membership, name)))
         n_hidden = [
@@ -224,20 +220,14 @@ class Annotator:
             "format": FORMAT,
             "versions": {"plkd": version("plkd"), "torch": torch.__version__, "python": platform.python_version()},
             "labels": self.labels,
-            "modalities": [
-                {
-                    "name": RNA,
-                    "kind": "rna",
-                    "layer": self.layer,
-                    "scale": self._scale,
-                    "features": self.features.tolist(),
-                }
-            ],
+            "modalities": [spec.to_dict() for spec in self.modalities],
             "student": {"n_hidden": n_hidden},
             "patterns": {
                 "names": list(self.patterns.names),
                 "sources": list(self.patterns.sources),
                 "kinds": list(self.patterns.kinds),
+                # Without those of a single modality, which are its own.
+                "features": list(self.patterns.features) if len(self.modalities) > 1 else None,
             },
             # Filled by models that were calibrated; absent means "softmax as it is" and "no novelty score".
             "calibration": None,
@@ -260,13 +250,16 @@ class Annotator:
             If there is none, a byte of it changed, or it is of a newer format.
         """
         tensors, about = read_annotator(Path(path))
-        modality = about["modalities"][0]
-        features = modality["features"]
-        student = Student({RNA: len(features)}, len(about["labels"]), n_hidden=about["student"]["n_hidden"])
+        specs = [ModalitySpec.from_dict(spec) for spec in about["modalities"]]
+        n_features = {spec.kind: len(spec.features) for spec in specs}
+        student = Student(n_features, len(about["labels"]), n_hidden=about["student"]["n_hidden"])
         student.load_state_dict({k.removeprefix("student."): v for k, v in tensors.items() if k.startswith("student.")})
-        scaling = RNAScaling(tensors["rna.gene_share"])
-        scaling.load_state_dict({k.removeprefix("rna."): v for k, v in tensors.items() if k.startswith("rna.")})
+        scaling = {kind: make_scaling(kind, n) for kind, n in n_features.items()}
+        for kind, layer in scaling.items():
+            own = f"{kind}."
+            layer.load_state_dict({k.removeprefix(own): v for k, v in tensors.items() if k.startswith(own)})
         named = about["patterns"]
+        features = named["features"] or specs[0].features
         parts = tuple(tensors[f"patterns.{name}"].numpy() for name in ("data", "indices", "indptr"))
         return cls(
             student=student,
@@ -279,12 +272,12 @@ class Annotator:
                 tuple(named["sources"]),
                 tuple(named["kinds"]),
             ),
-            layer=modality["layer"],
-            scale=modality["scale"],
+            specs=specs,
         )
 
     def __repr__(self) -> str:
-        return f"Annotator: {len(self.features)} genes, {len(self.labels)} labels, {len(self.patterns)} patterns"
+        features = inference.features_in_words(self.modalities)
+        return f"Annotator: {features}, {len(self.labels)} labels, {len(self.patterns)} patterns"
 
 
 def _csc(parts: tuple[np.ndarray, ...], shape: tuple[int, int]) -> Any:

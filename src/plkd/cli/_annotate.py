@@ -10,17 +10,15 @@ import pandas as pd
 import typer
 
 from plkd.cli._console import Verbose, quiet_libraries
-from plkd.cli._paths import ANNOTATOR_FILE, check_input, check_model, check_output
+from plkd.cli._paths import ANNOTATOR_FILE, check_input, check_model, check_output, is_mudata, read_data
 
 COLUMNS = ("label", "confidence", "runner_up")
 
 
 def annotate(
-    query: Annotated[Path, typer.Argument(metavar="QUERY", help="Cells to annotate: an .h5ad file. Not changed.")],
+    query: Annotated[Path, typer.Argument(metavar="QUERY", help="Cells to annotate: .h5ad or .h5mu. Not changed.")],
     model: Annotated[Path, typer.Option(help="Folder of `plkd train --out`, PLKD.save or export_student.")],
-    out: Annotated[
-        Path | None, typer.Option(help="Copy of the query to write (.h5ad), with the labels in obs.")
-    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Copy of the query to write, with the labels in obs.")] = None,
     table: Annotated[Path | None, typer.Option(help="Table of the labels to write (.csv or .csv.gz).")] = None,
     key_added: Annotated[str, typer.Option(help="Columns of obs are named KEY_label, KEY_confidence, ...")] = "plkd",
     batch_size: Annotated[
@@ -39,7 +37,7 @@ def annotate(
         raise typer.BadParameter("nothing to write; give --out FILE.h5ad, --table FILE.csv or both.")
     check_input(query, "query")
     check_model(model)
-    for path, suffixes in ((out, (".h5ad",)), (table, (".csv", ".csv.gz"))):
+    for path, suffixes in ((out, (".h5mu" if is_mudata(query) else ".h5ad",)), (table, (".csv", ".csv.gz"))):
         if path is not None:
             if path.exists() and path.samefile(query):
                 raise ValueError(f"{path} is the query itself, which is never written over. Fix: name another file.")
@@ -58,9 +56,7 @@ def annotate(
 
 
 def _check_columns(query: Path, key_added: str, overwrite: bool) -> None:
-    from anndata import read_h5ad
-
-    adata = read_h5ad(query, backed="r")
+    adata = read_data(query, backed=True)
     there = [name for name in (f"{key_added}_{column}" for column in COLUMNS) if name in adata.obs]
     adata.file.close()
     if there and not overwrite:
@@ -74,11 +70,9 @@ def _annotated(query: Path, folder: Path, batch_size: int | None) -> pd.DataFram
 
         return Annotator.load(folder).annotate(query, batch_size=batch_size, progress=True)
     with quiet_libraries():
-        from anndata import read_h5ad
-
         from plkd import PLKD
 
-        adata = read_h5ad(query, backed="r")
+        adata = read_data(query, backed=True)
         try:
             return PLKD.load(folder).annotate(adata, batch_size=batch_size)
         finally:

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from mudata import MuData
 
 ANNOTATOR_FILE = "annotator.safetensors"
 MODEL_FILE = "model.pt"
 
 
 def check_input(path: Path, what: str) -> None:
-    """Refuse what is no readable ``.h5ad`` file.
+    """Refuse what is no readable ``.h5ad`` or ``.h5mu`` file.
 
     Raises
     ------
@@ -20,9 +25,31 @@ def check_input(path: Path, what: str) -> None:
     import h5py
 
     if not path.is_file():
-        raise FileNotFoundError(f"No such {what}: {path}; expected an .h5ad file.")
+        raise FileNotFoundError(f"No such {what}: {path}; expected an .h5ad or .h5mu file.")
     if not h5py.is_hdf5(path):
-        raise ValueError(f"{path} is no .h5ad file, or is damaged; expected the {what} as AnnData writes it.")
+        raise ValueError(
+            f"{path} is no {_FORM.get(path.suffix, '.h5ad')} file, or is damaged; expected the {what} as AnnData or MuData "
+            "writes it."
+        )
+
+
+_FORM = {".h5mu": ".h5mu"}
+
+
+def is_mudata(path: Path) -> bool:
+    """Whether a file is named as MuData's."""
+    return path.suffix == ".h5mu"
+
+
+def read_data(path: Path, *, backed: bool = False) -> AnnData | MuData:
+    """Read an ``.h5ad`` or ``.h5mu`` file, or open it."""
+    if is_mudata(path):
+        from mudata import read_h5mu
+
+        return read_h5mu(path, backed="r" if backed else False)
+    from anndata import read_h5ad
+
+    return read_h5ad(path, backed="r" if backed else None)
 
 
 def check_output(path: Path, suffixes: tuple[str, ...], *, overwrite: bool) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
 
 from plkd.cli._console import Verbose, quiet_libraries
-from plkd.cli._paths import ANNOTATOR_FILE, check_input, check_model_target
+from plkd.cli._paths import ANNOTATOR_FILE, check_input, check_model_target, is_mudata, read_data
 from plkd.cli._scores import score, score_table
 
 if TYPE_CHECKING:
@@ -25,11 +25,19 @@ class PresetName(StrEnum):
 
 
 def train(
-    ref: Annotated[Path, typer.Argument(metavar="REF", help="Reference: an .h5ad file with a label for each cell.")],
+    ref: Annotated[Path, typer.Argument(metavar="REF", help="Reference with a label for each cell: .h5ad or .h5mu.")],
     labels_key: Annotated[str, typer.Option(help="Column of obs with the labels.")],
     out: Annotated[Path, typer.Option(help="Folder to save the model and the Annotator into.")],
     batch_key: Annotated[str | None, typer.Option(help="Column of obs with the batch: donor, protocol, ...")] = None,
-    layer: Annotated[str | None, typer.Option(help="Layer with the counts; X if not given.")] = None,
+    layer: Annotated[str | None, typer.Option(help="Layer with the counts of an .h5ad file; X if not given.")] = None,
+    modality: Annotated[
+        list[str] | None,
+        typer.Option(help="Which modality of an .h5mu file is which, e.g. rna=gex; once each for rna, protein, atac."),
+    ] = None,
+    rna_layer: Annotated[str | None, typer.Option(help="Layer of the RNA of an .h5mu file; X if not given.")] = None,
+    protein_layer: Annotated[str | None, typer.Option(help="Layer of its proteins; X if not given.")] = None,
+    atac_layer: Annotated[str | None, typer.Option(help="Layer of its peaks; X if not given.")] = None,
+    protein_obsm_key: Annotated[str | None, typer.Option(help="Key of obsm of an .h5ad file with proteins.")] = None,
     unlabeled_category: Annotated[str, typer.Option(help="Label of the cells that have none.")] = "Unknown",
     patterns: Annotated[
         str | None, typer.Option(help="A .gmt file, or 'immune' for the bundled sets; learned if not given.")
@@ -55,37 +63,66 @@ def train(
     """
     check_input(ref, "reference")
     check_model_target(out, overwrite=overwrite)
+    layers = {"rna_layer": rna_layer, "protein_layer": protein_layer, "atac_layer": atac_layer}
+    where = _where(ref, layer, protein_obsm_key, layers, modality)
     from plkd import PLKD, presets
     from plkd.patterns import read
 
     sets = None if patterns is None else read(patterns)
     with quiet_libraries():
         import scvi
-        from anndata import read_h5ad
 
-        adata = read_h5ad(ref)
+        adata = read_data(ref)
         scvi.settings.seed = seed
-        PLKD.setup_anndata(
-            adata, labels_key=labels_key, unlabeled_category=unlabeled_category, layer=layer, batch_key=batch_key
-        )
+        setup = PLKD.setup_mudata if is_mudata(ref) else PLKD.setup_anndata
+        setup(adata, labels_key=labels_key, unlabeled_category=unlabeled_category, batch_key=batch_key, **where)
         model = PLKD(adata, patterns=sets, gene_symbols=gene_symbols, preset=getattr(presets, preset.value))
         model.train(max_epochs=max_epochs, checkpoint_dir=checkpoint_dir)
-        scores = held_out_scores(model, adata.obs[labels_key])
+        scores = held_out_scores(model)
     save_model(model, out)
     typer.echo(repr(model))
     if scores:
         typer.echo(f"\n{len(model.validation_indices_)} cells held out\n{score_table(scores)}")
+    form = ref.suffix
     typer.echo(
-        f"\nSaved to {out}: model.pt, {ANNOTATOR_FILE}\nNext: plkd annotate QUERY.h5ad --model {out} --out FILE.h5ad"
+        f"\nSaved to {out}: model.pt, {ANNOTATOR_FILE}\nNext: plkd annotate QUERY{form} --model {out} --out FILE{form}"
     )
 
 
-def held_out_scores(model: PLKD, labels: object) -> dict[str, np.ndarray]:
+def _where(
+    ref: Path, layer: str | None, obsm_key: str | None, layers: dict[str, str | None], modality: list[str] | None
+) -> dict[str, Any]:
+    """Return the arguments of setup that say where the matrices are; refuse those of the other kind of file."""
+    if not is_mudata(ref):
+        given = [name.replace("_", "-") for name, value in layers.items() if value] + ["modality"] * bool(modality)
+        if given:
+            raise typer.BadParameter(
+                f"--{given[0]} is for .h5mu files; {ref} is none. For .h5ad files there is --layer."
+            )
+        return {"layer": layer, "protein_expression_obsm_key": obsm_key}
+    if layer is not None or obsm_key is not None:
+        raise typer.BadParameter(
+            "--layer and --protein-obsm-key are for .h5ad files; for .h5mu files there are --rna-layer, --protein-layer "
+            "and --atac-layer."
+        )
+    if not modality:
+        return layers
+    pairs = [text.partition("=")[::2] for text in modality]
+    wrong = [
+        text for text, (kind, name) in zip(modality, pairs, strict=True) if f"{kind}_layer" not in layers or not name
+    ]
+    if wrong:
+        raise typer.BadParameter(f"--modality {wrong[0]}: expected rna=NAME, protein=NAME or atac=NAME.")
+    return {**layers, "modalities": {f"{kind}_layer": name for kind, name in pairs}}
+
+
+def held_out_scores(model: PLKD) -> dict[str, np.ndarray]:
     """Return the scores of both networks on the cells held out of training; empty if there were none."""
     held_out = model.validation_indices_
     if not len(held_out):
         return {}
-    truth = np.asarray(labels, dtype=object)[held_out]
+    codes = model.adata_manager.get_from_registry("labels").ravel().astype(int)
+    truth = np.array(model.labels, dtype=object)[codes[held_out]]
     return {
         "Student": np.array([score(truth, model.predict(indices=held_out))]),
         "Teacher": np.array([score(truth, model.predict(indices=held_out, model="teacher"))]),

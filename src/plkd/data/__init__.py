@@ -7,5 +7,22 @@ from plkd.data._matrix import get_matrix, layer_names
 from plkd.data._query import open_query
 from plkd.data._rows import Rows
 from plkd.data._scale import Scale, detect_scale
+from plkd.data._spec import KINDS, ModalitySpec, Table, find_table, layer_table, modality_table, obsm_table
 
-__all__ = ["Cells", "Modality", "Rows", "Scale", "detect_scale", "get_matrix", "layer_names", "open_query"]
+__all__ = [
+    "KINDS",
+    "Cells",
+    "Modality",
+    "ModalitySpec",
+    "Rows",
+    "Scale",
+    "Table",
+    "detect_scale",
+    "find_table",
+    "get_matrix",
+    "layer_names",
+    "layer_table",
+    "modality_table",
+    "obsm_table",
+    "open_query",
+]

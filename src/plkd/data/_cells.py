@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 
 from plkd.data._rows import Rows
@@ -25,8 +26,8 @@ class Modality:
         Its matrix, columns in the model's order.
     scale
         ``"counts"`` or ``"log"``.
-    share
-        The reference's mean share of the features that this data set has, in (0, 1].
+    found
+        Whether the data set has each feature of the model, bool, shape ``(n_features,)``; None: all of them.
     where
         Place of the matrix in words, for messages.
     position
@@ -35,9 +36,24 @@ class Modality:
 
     rows: Rows
     scale: Scale = "counts"
-    share: float = 1.0
+    found: np.ndarray | None = None
     where: str = "adata.X"
     position: np.ndarray | None = None
+
+    @classmethod
+    def absent(cls, n_features: int, n_obs: int) -> Modality:
+        """Return a modality that no cell was measured in."""
+        rows = Rows(sp.csr_matrix((0, n_features), dtype=np.float32))
+        return cls(rows, position=np.full(n_obs, -1))
+
+    @property
+    def found_tensor(self) -> torch.Tensor | None:
+        """``found`` as a tensor."""
+        return None if self.found is None else torch.from_numpy(self.found)
+
+    def measured(self, n_obs: int) -> np.ndarray:
+        """Whether each cell was measured, bool, shape ``(n_obs,)``."""
+        return np.ones(n_obs, dtype=bool) if self.position is None else self.position >= 0
 
 
 class Cells(torch.utils.data.Dataset):
@@ -77,7 +93,8 @@ class Cells(torch.utils.data.Dataset):
         Returns
         -------
         ``x``: by modality float32 values as stored, ``(n, n_features)``, zero where the cell lacks the modality;
-        ``present``: by modality bool ``(n,)``; ``scale``: by modality ``(scale, share)``; ``labels``, ``batch``,
+        ``present``: by modality bool ``(n,)``; ``scale``: by modality ``(scale, found)``, the latter a
+        bool tensor or None; ``labels``, ``batch``,
         ``index``: int64 ``(n,)``.
         """
         index = np.asarray(index, dtype=np.int64)
@@ -94,7 +111,7 @@ class Cells(torch.utils.data.Dataset):
                 else:
                     dense[here] = block.toarray()
             x[name], present[name] = torch.from_numpy(dense), torch.from_numpy(here)
-            scale[name] = (modality.scale, modality.share)
+            scale[name] = (modality.scale, modality.found_tensor)
         return {
             "x": x,
             "present": present,
@@ -103,6 +120,18 @@ class Cells(torch.utils.data.Dataset):
             "batch": torch.as_tensor(self.batch[index], dtype=torch.int64),
             "index": torch.from_numpy(index),
         }
+
+    def measured(self) -> np.ndarray:
+        """Whether each cell was measured in each modality, bool, shape ``(n_obs, n_modalities)``."""
+        return np.column_stack([modality.measured(self.n_obs) for modality in self.modalities.values()])
+
+    def only(self, *kinds: str) -> Cells:
+        """Return the same cells as if no other modalities had been measured."""
+        kept = {
+            name: modality if name in kinds else Modality.absent(modality.rows.n_features, self.n_obs)
+            for name, modality in self.modalities.items()
+        }
+        return Cells(kept, self.n_obs, labels=self.labels, batch=self.batch)
 
     def in_order(self, indices: np.ndarray | None = None, *, batch_size: int = 2048) -> Iterator[MiniBatch]:
         """Yield mini-batches of ``indices`` (all cells if None) in the order given."""

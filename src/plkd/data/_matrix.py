@@ -7,7 +7,7 @@ from typing import Any
 from anndata import AnnData
 
 
-def get_matrix(adata: AnnData, layer: str | None) -> tuple[Any, str]:
+def get_matrix(adata: AnnData, layer: str | None, *, called: str = "adata") -> tuple[Any, str]:
     """Return the matrix of a layer, or ``X``, and its place in words for messages.
 
     Parameters
@@ -16,6 +16,8 @@ def get_matrix(adata: AnnData, layer: str | None) -> tuple[Any, str]:
         In memory, a view, or backed.
     layer
         Name in ``adata.layers``; None means ``adata.X``.
+    called
+        What messages call ``adata``.
 
     Raises
     ------
@@ -26,11 +28,11 @@ def get_matrix(adata: AnnData, layer: str | None) -> tuple[Any, str]:
     """
     if layer is None:
         if adata.X is None:
-            raise ValueError(f"adata.X is None; expected counts. Layers there are: {layer_names(adata)}. {_HINT}")
-        return adata.X, "adata.X"
+            raise ValueError(f"{called}.X is None; expected counts. Layers there are: {layer_names(adata)}. {_HINT}")
+        return adata.X, f"{called}.X"
     if layer not in adata.layers:
-        raise KeyError(f"layer={layer!r} is not in adata.layers; found {layer_names(adata)}. {_HINT}")
-    return adata.layers[layer], f"adata.layers[{layer!r}]"
+        raise KeyError(f"layer={layer!r} is not in {called}.layers; found {layer_names(adata)}. {_HINT}")
+    return adata.layers[layer], f"{called}.layers[{layer!r}]"
 
 
 _HINT = 'Fix: `adata.layers["counts"] = adata.X.copy()` before normalising, and `layer="counts"` at setup.'

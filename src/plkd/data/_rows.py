@@ -17,15 +17,16 @@ class Rows:
         Cells x features: numpy array, scipy CSR/CSC/COO matrix or array, pandas frame, or anndata's backed matrix
         (HDF5 dense, or sparse on disk by row).
     columns
-        For each column of the model its column in ``matrix``, ``-1`` where there is none (then all zero). None takes
-        the matrix as it is.
+        For each column of the model its column in ``matrix``, ``-1`` where there is none (then all zero); or a sparse
+        matrix, columns of ``matrix`` x columns of the model, by which rows are multiplied (peaks that overlap). None
+        takes the matrix as it is.
 
     Notes
     -----
     A matrix stored by column cannot be read by row: one in memory is turned to CSR once (this copies it).
     """
 
-    def __init__(self, matrix: Any, columns: np.ndarray | None = None):
+    def __init__(self, matrix: Any, columns: np.ndarray | sp.spmatrix | None = None):
         if hasattr(matrix, "to_memory") and getattr(matrix, "format", "csr") == "csc":
             # By-column storage on disk cannot serve rows without reading all of it for each block.
             matrix = matrix.to_memory()
@@ -36,9 +37,13 @@ class Rows:
         self.matrix = matrix
         self.n_obs = int(matrix.shape[0])
         n_query = int(matrix.shape[1])
-        self.columns = None
+        self.columns: np.ndarray | None = None
+        self.weights: sp.csr_matrix | None = None
         self.n_features = n_query
-        if columns is not None:
+        if sp.issparse(columns):
+            self.weights = sp.csr_matrix(columns, dtype=np.float32)
+            self.n_features = int(self.weights.shape[1])
+        elif columns is not None:
             self.n_features = len(columns)
             if n_query != len(columns) or not np.array_equal(columns, np.arange(n_query)):
                 self.columns = np.asarray(columns, dtype=np.int64)
@@ -61,6 +66,8 @@ class Rows:
             block = self.matrix[distinct]
             block = block[back]
         csr = sp.csr_matrix(block, dtype=np.float32)
+        if self.weights is not None:
+            return csr @ self.weights
         if self.columns is None:
             return csr
         target = self._target[csr.indices]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -20,7 +21,7 @@ _BLOCK = 4096
 _SAMPLED_BLOCKS = 8
 
 
-def detect_scale(rows: Rows, where: str, *, other_layers: list[str] | None = None) -> Scale:
+def detect_scale(rows: Rows, where: str, *, kind: str = "rna", other_layers: Sequence[str] = ()) -> Scale:
     """Say whether a matrix holds counts or log-normalised values.
 
     Parameters
@@ -29,6 +30,8 @@ def detect_scale(rows: Rows, where: str, *, other_layers: list[str] | None = Non
         The matrix. In memory all of it is looked at; on disk blocks spread over it.
     where
         Its place in words, for messages.
+    kind
+        Kind of the features; proteins and peaks must be counts.
     other_layers
         Names of layers that might hold counts, named in errors.
 
@@ -39,17 +42,22 @@ def detect_scale(rows: Rows, where: str, *, other_layers: list[str] | None = Non
     Raises
     ------
     ValueError
-        If a value is negative, NaN or infinite.
+        If a value is negative, NaN or infinite, or proteins or peaks are normalised.
     """
     whole, largest = True, 0.0
     for block in _blocks(rows):
         values = block.data if sp.issparse(block) else np.asarray(block)
-        check_values(values, where, other_layers=other_layers)
+        check_values(values, where, kind=kind, other_layers=other_layers)
         if values.size:
             largest = max(largest, float(values.max()))
             whole = whole and bool((np.mod(values, 1) == 0).all())
     if whole:
         return "counts"
+    if largest < LOG_MAXIMUM and kind != "rna":
+        raise ValueError(
+            f"{where} holds normalised {_PLURAL[kind]} (not whole, largest {largest:.2f}); expected raw counts, which "
+            f'plkd scales itself.{_layers(other_layers)} Fix: name the layer with the counts, `{kind}_layer="counts"`.'
+        )
     if largest < LOG_MAXIMUM:
         logger.info(
             "%s holds log-normalised values (not whole, largest %.2f): used as they are. "
@@ -67,7 +75,7 @@ def detect_scale(rows: Rows, where: str, *, other_layers: list[str] | None = Non
     return "counts"
 
 
-def check_values(values: np.ndarray, where: str, *, other_layers: list[str] | None = None) -> None:
+def check_values(values: np.ndarray, where: str, *, kind: str = "rna", other_layers: Sequence[str] = ()) -> None:
     """Refuse negative, NaN and infinite values."""
     if not values.size:
         return
@@ -79,13 +87,25 @@ def check_values(values: np.ndarray, where: str, *, other_layers: list[str] | No
             f"{where} holds {n_bad} NaN or infinite values; expected finite counts. "
             "Fix: remove or impute them, e.g. `adata = adata[:, np.isfinite(adata.X).all(0)]`."
         )
+    if lowest < 0 and kind != "rna":
+        how = "centred log ratios or dsb" if kind == "protein" else "scaled or decomposed"
+        raise ValueError(
+            f"{where} holds negative values (lowest {lowest:.3g}), so it is normalised ({how}); expected raw counts, which "
+            f'plkd scales itself.{_layers(other_layers)} Fix: name the layer with the counts, `{kind}_layer="counts"`.'
+        )
     if lowest < 0:
-        layers = f" Layers there are: {other_layers}." if other_layers else ""
         raise ValueError(
             f"{where} holds negative values (lowest {lowest:.3g}), so it was scaled or centred; expected raw counts or "
-            f"log-normalised values.{layers} Fix: name the counts, `layer='counts'`, or take them from .raw: "
-            "`adata = adata.raw.to_adata()`."
+            f"log-normalised values.{_layers(other_layers)} Fix: name the counts, `layer='counts'`, or take them from "
+            ".raw: `adata = adata.raw.to_adata()`."
         )
+
+
+_PLURAL = {"protein": "protein values", "atac": "peak values"}
+
+
+def _layers(names: Sequence[str]) -> str:
+    return f" Layers there are: {list(names)}." if names else ""
 
 
 def _blocks(rows: Rows):

@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 from plkd.inference._attribution import pattern_attribution
+from plkd.inference._membership import features_in_words, members, membership_by_kind, names_by_kind
+from plkd.inference._modality import JOINT, kind_of, modality_weights, restricted
 from plkd.inference._run import StudentOutput, batch_size_for, chosen_cells, run_student
 from plkd.inference._table import add_annotation, annotation_table, probability_frame
+from plkd.inference._teacher import TeacherOutputs, run_teacher
 
 __all__ = [
+    "JOINT",
     "StudentOutput",
+    "TeacherOutputs",
     "add_annotation",
     "annotation_table",
     "batch_size_for",
     "chosen_cells",
+    "features_in_words",
+    "kind_of",
+    "members",
+    "membership_by_kind",
+    "modality_weights",
+    "names_by_kind",
     "pattern_attribution",
     "probability_frame",
+    "restricted",
     "run_student",
+    "run_teacher",
 ]

@@ -10,11 +10,11 @@ import torch
 
 from plkd.data import Cells
 from plkd.inference._run import batches, to_device
-from plkd.nn import RNAScaling, Student, scale_batch
+from plkd.nn import InputScaling, Student, scale_batch
 
 
 def pattern_attribution(
-    scaling: Mapping[str, RNAScaling],
+    scaling: Mapping[str, InputScaling],
     student: Student,
     cells: Cells,
     indices: np.ndarray,
@@ -46,8 +46,9 @@ def pattern_attribution(
     for batch in batches(cells, indices, batch_size, progress=None):
         # Callers may have switched gradients off, either way.
         with torch.inference_mode(mode=False), torch.enable_grad():
-            x = {k: v.clone().requires_grad_() for k, v in scale_batch(scaling, to_device(batch, device)).items()}
-            logits, _ = student(x)
+            batch = to_device(batch, device)
+            x = {k: v.clone().requires_grad_() for k, v in scale_batch(scaling, batch).items()}
+            logits, _ = student(x, {k: v.clone() for k, v in batch["present"].items()})
             called = logits.max(dim=1).values - logits.mean(dim=1)
             gradients = torch.autograd.grad(called.sum(), list(x.values()))
         products = {k: (g * v.detach()).cpu().numpy() for (k, v), g in zip(x.items(), gradients, strict=True)}

@@ -11,7 +11,7 @@ import torch
 from tqdm.auto import tqdm
 
 from plkd.data import Cells
-from plkd.nn import RNAScaling, Student, scale_batch
+from plkd.nn import InputScaling, Student, scale_batch
 
 #: Dense values held at a time where no batch size is given: 128 MiB of float32.
 _VALUES_AT_A_TIME = 2**25
@@ -75,12 +75,15 @@ def to_device(batch: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
     moved = dict(batch)
     for key in ("x", "present"):
         moved[key] = {name: value.to(device) for name, value in batch[key].items()}
+    moved["scale"] = {
+        name: (scale, None if found is None else found.to(device)) for name, (scale, found) in batch["scale"].items()
+    }
     return moved
 
 
 @torch.inference_mode()
 def run_student(
-    scaling: Mapping[str, RNAScaling],
+    scaling: Mapping[str, InputScaling],
     student: Student,
     cells: Cells,
     indices: np.ndarray,
@@ -108,7 +111,8 @@ def run_student(
     latent = np.empty((len(indices), student.head.in_features), dtype=np.float32)
     done = 0
     for batch in batches(cells, indices, batch_size, progress=progress):
-        out = student(scale_batch(scaling, to_device(batch, device)))
+        batch = to_device(batch, device)
+        out = student(scale_batch(scaling, batch), batch["present"])
         stop = done + len(out[0])
         logits[done:stop], latent[done:stop] = out[0].float().cpu().numpy(), out[1].float().cpu().numpy()
         done = stop

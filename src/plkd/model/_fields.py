@@ -1,44 +1,107 @@
-"""What scvi-tools registers of a reference: its matrix, its labels, its batches."""
+"""What scvi-tools registers of a reference: its modalities, its labels, its batches."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from anndata import AnnData
-from scvi.data.fields import CategoricalObsField, LayerField
+from mudata import MuData
+from scvi import REGISTRY_KEYS
+from scvi.data.fields import BaseAnnDataField, CategoricalObsField
 
 from plkd.align import align_features
-from plkd.data import Rows, detect_scale, get_matrix, layer_names
+from plkd.data import ModalitySpec, Rows, detect_scale, find_table
+from plkd.model._obs import as_text, find_column, ordered_categories
 
 logger = logging.getLogger("plkd")
 
+#: scvi-tools' names of the tables of each kind of features.
+KEYS = {
+    "rna": REGISTRY_KEYS.X_KEY,
+    "protein": REGISTRY_KEYS.PROTEIN_EXP_KEY,
+    "atac": REGISTRY_KEYS.ATAC_X_KEY,
+}
 
-class MatrixField(LayerField):
-    """A layer or ``X`` as it is: any storage, counts or log-normalised, never rewritten.
 
-    scvi-tools' own field turns matrices into other storage inside the user's object and cannot read sparse arrays.
+_COUNTS = {"rna": "n_vars", "protein": "n_proteins", "atac": "n_peaks"}
+
+
+class ModalityField(BaseAnnDataField):
+    """A matrix as it is: any storage, counts or log-normalised, some cells or all, never rewritten.
+
+    scvi-tools' own fields turn matrices into other storage inside the user's object, cannot read sparse arrays and want
+    every cell in every modality.
+
+    Parameters
+    ----------
+    spec
+        Kind and place; features and scale are found when a data set is registered.
     """
 
-    SCALE_KEY = "scale"
+    SPEC_KEY = "spec"
+    COLUMN_NAMES_KEY = "column_names"
 
-    def __init__(self, registry_key: str, layer: str | None):
-        super().__init__(registry_key, layer, is_count_data=False, correct_data_format=False)
+    def __init__(self, spec: ModalitySpec):
+        super().__init__()
+        self.spec = spec
 
-    def register_field(self, adata: AnnData) -> dict[str, Any]:
+    @property
+    def registry_key(self) -> str:
+        """Name in the registry."""
+        return KEYS[self.spec.kind]
+
+    @property
+    def attr_name(self) -> str:
+        """Attribute of the AnnData that holds the matrix."""
+        return "obsm" if self.spec.obsm is not None else "X" if self.spec.layer is None else "layers"
+
+    @property
+    def attr_key(self) -> str | None:
+        """Key within that attribute."""
+        return self.spec.obsm if self.spec.obsm is not None else self.spec.layer
+
+    @property
+    def mod_key(self) -> str | None:
+        """The user's name of the modality."""
+        return self.spec.name
+
+    @property
+    def is_empty(self) -> bool:
+        """Never: absent modalities have no field."""
+        return False
+
+    def validate_field(self, adata: AnnData | MuData) -> None:
+        """Accept any data set: queries may lack the modality."""
+
+    def register_field(self, adata: AnnData | MuData) -> dict[str, Any]:
         """Check the values and register names and scale."""
-        matrix, where = get_matrix(adata, self.attr_key)
-        scale = detect_scale(Rows(matrix), where, other_layers=layer_names(adata))
-        return {**super().register_field(adata), self.SCALE_KEY: scale}
+        table = find_table(adata, self.spec)
+        if table is None:
+            raise KeyError(f"The data set has no {self.spec.called}.")
+        scale = detect_scale(Rows(table.matrix), table.where, kind=self.spec.kind, other_layers=table.layers)
+        features = np.asarray(table.features, dtype=object)
+        spec = replace(self.spec, features=tuple(map(str, features)), scale=scale)
+        # The names stand beside the spec, where scvi-tools' own tools look for them.
+        return {self.SPEC_KEY: spec.to_dict(), self.COLUMN_NAMES_KEY: features}
 
-    def transfer_field(self, state_registry: dict[str, Any], adata_target: AnnData, **kwargs: Any) -> dict[str, Any]:
+    def transfer_field(self, state_registry: dict[str, Any], adata_target: Any, **kwargs: Any) -> dict[str, Any]:
         """Register another data set under the reference's features and scale; it is aligned when it is read."""
-        align_features(state_registry[self.COLUMN_NAMES_KEY], adata_target.var_names)
-        kept = (self.COLUMN_NAMES_KEY, self.N_VARS_KEY, self.SCALE_KEY)
-        return {**self.register_field(adata_target), **{key: state_registry[key] for key in kept}}
+        table = find_table(adata_target, self.spec)
+        if table is not None:
+            align_features(state_registry[self.COLUMN_NAMES_KEY], table.features, kind=self.spec.kind)
+            detect_scale(Rows(table.matrix), table.where, kind=self.spec.kind, other_layers=table.layers)
+        return dict(state_registry)
+
+    def get_summary_stats(self, state_registry: dict[str, Any]) -> dict[str, int]:
+        """Return the number of features."""
+        return {_COUNTS[self.spec.kind]: len(state_registry[self.COLUMN_NAMES_KEY])}
+
+    def view_state_registry(self, state_registry: dict[str, Any]) -> None:
+        """Show nothing beyond the summary."""
 
 
 class CodesField(CategoricalObsField):
@@ -49,7 +112,7 @@ class CodesField(CategoricalObsField):
     registry_key
         Name in the registry; codes go to ``obs["_scvi_<registry_key>"]``.
     obs_key
-        Column of ``obs``; None gives every cell the same code.
+        Column of ``obs``, of the whole or of the modalities; None gives every cell the same code.
     missing
         Category of missing, empty and (in transferred data) unknown values, always the last one. None: values of
         transferred data that are new are added at the end.
@@ -61,13 +124,13 @@ class CodesField(CategoricalObsField):
         super().__init__(registry_key, obs_key)
         self.missing = missing
 
-    def register_field(self, adata: AnnData) -> dict[str, Any]:
+    def register_field(self, adata: AnnData | MuData) -> dict[str, Any]:
         """Register the reference."""
         values = self._values(adata)
         mapping = np.array([v for v in ordered_categories(self._column(adata)) if v != self.missing], dtype=object)
         return self._write(adata, values, mapping)
 
-    def transfer_field(self, state_registry: dict[str, Any], adata_target: AnnData, **kwargs: Any) -> dict[str, Any]:
+    def transfer_field(self, state_registry: dict[str, Any], adata_target: Any, **kwargs: Any) -> dict[str, Any]:
         """Give another data set the reference's codes; its column may be absent."""
         mapping = np.array([v for v in state_registry[self.CATEGORICAL_MAPPING_KEY] if v != self.missing], dtype=object)
         values = self._values(adata_target)
@@ -79,43 +142,27 @@ class CodesField(CategoricalObsField):
             values = np.where(np.isin(values, new), self.missing, values)
         return self._write(adata_target, values, mapping)
 
-    def validate_field(self, adata: AnnData) -> None:
+    def validate_field(self, adata: AnnData | MuData) -> None:
         """Accept a data set without the column: queries need none."""
 
     @property
     def _key(self) -> str:
         return self._original_attr_key
 
-    def _column(self, adata: AnnData) -> pd.Series:
-        if self.is_default or self._key not in adata.obs:
+    def _column(self, adata: AnnData | MuData) -> pd.Series:
+        column = None if self.is_default else find_column(adata, self._key)
+        if column is None:
             return pd.Series([self.missing or "all"] * adata.n_obs, index=adata.obs_names, dtype=object)
-        return adata.obs[self._key]
+        return column
 
-    def _values(self, adata: AnnData) -> np.ndarray:
+    def _values(self, adata: AnnData | MuData) -> np.ndarray:
         values = as_text(self._column(adata))
         return np.where(values == "", self.missing or "", values)
 
-    def _write(self, adata: AnnData, values: np.ndarray, mapping: np.ndarray) -> dict[str, Any]:
+    def _write(self, adata: AnnData | MuData, values: np.ndarray, mapping: np.ndarray) -> dict[str, Any]:
         if self.missing is not None:
             mapping = np.append(mapping, self.missing)
         code = {value: i for i, value in enumerate(mapping)}
         adata.obs[self.attr_key] = np.array([code[value] for value in values], dtype=np.int64)
         registered = {self.CATEGORICAL_MAPPING_KEY: mapping, self.ORIGINAL_ATTR_KEY: self._key}
         return registered if self.missing is None else {**registered, self.MISSING_KEY: self.missing}
-
-
-def as_text(column: pd.Series) -> np.ndarray:
-    """Return a column's values as text, object dtype; missing and empty values as ``""``."""
-    missing = column.isna().to_numpy()
-    values = np.array([str(value).strip() for value in column.astype(object)], dtype=object)
-    values[missing] = ""
-    return values
-
-
-def ordered_categories(column: pd.Series) -> list[str]:
-    """Return the values in use as text: a categorical's own order, else sorted."""
-    used: Iterable[str] = {value for value in as_text(column) if value}
-    if isinstance(column.dtype, pd.CategoricalDtype):
-        order = list(dict.fromkeys(str(value).strip() for value in column.cat.categories))
-        return [value for value in order if value in set(used)]
-    return sorted(used)

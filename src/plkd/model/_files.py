@@ -13,6 +13,8 @@ import torch
 
 #: Version of what a saved model holds; raised when that changes, together with a migration from the one before.
 FORMAT = 1
+#: Names that scvi-tools gives to data saved with a model.
+DATA_FILES = ("adata.h5ad", "mdata.h5mu")
 
 
 def check_target(folder: Path, overwrite: bool) -> None:  # noqa: FBT001

@@ -11,16 +11,21 @@ import numpy as np
 import pandas as pd
 import torch
 from anndata import AnnData
+from mudata import MuData
 from scvi import REGISTRY_KEYS
 from scvi.data import AnnDataManager
 from scvi.model.base import BaseModelClass
 
 from plkd import inference, presets
-from plkd.data import Cells, Rows, get_matrix, open_query
-from plkd.model import _attention, _files
-from plkd.model._fields import CodesField, MatrixField, as_text
-from plkd.model._reference import build_patterns, gene_share, is_built, members_of
-from plkd.model._setup import check_reference, obs_column
+from plkd._compat import validation_without_pairing
+from plkd.data import Cells, ModalitySpec, Rows, find_table, open_query
+from plkd.model import _files
+from plkd.model._explain import ExplanationMixin
+from plkd.model._fields import KEYS, CodesField, ModalityField
+from plkd.model._obs import as_text
+from plkd.model._predict import PredictionMixin
+from plkd.model._reference import ReferenceTable, build_patterns, is_built, scaling_constants
+from plkd.model._setup import anndata_specs, check_container, check_reference, mudata_specs
 from plkd.model._train import TrainingMixin
 from plkd.module import PLKDModule
 from plkd.patterns import PatternSet
@@ -30,29 +35,30 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("plkd")
 
-#: Kind and name of the only modality of an AnnData.
-RNA = "rna"
 
-
-class PLKD(TrainingMixin, BaseModelClass):
+class PLKD(TrainingMixin, PredictionMixin, ExplanationMixin, BaseModelClass):
     """Annotate cells by pattern learning and knowledge distillation :cite:p:`Zhang26`.
 
-    A Transformer Teacher reads each cell as patterns (sets of genes) and learns the reference's labels; a small MLP
-    Student is distilled from it and annotates.
+    A Transformer Teacher reads each cell as patterns (sets of genes, proteins or peaks) and learns the reference's
+    labels; a small MLP Student is distilled from it and annotates.
 
     Parameters
     ----------
     adata
-        Reference registered with :meth:`setup_anndata`. None only when a saved model is loaded.
+        Reference registered with :meth:`setup_anndata` or :meth:`setup_mudata`. None only when a saved model is loaded.
     registry
         Registry of a saved model; given by :meth:`load`.
     patterns
         Path of a GMT file, ``{name: genes}``, a table with columns ``source`` and ``target``, a
-        :class:`~plkd.PatternSet`, or ``"immune"`` for the bundled collection. Patterns for the genes that these leave
-        out are learned from the reference; None learns all.
+        :class:`~plkd.PatternSet`, or ``"immune"`` for the bundled collection. Sets of genes serve proteins too, through
+        the genes that encode them; sets for each kind come from :func:`plkd.patterns.concat`. Patterns for the
+        features that these leave out are learned from the reference; None learns all.
     gene_symbols
-        Column of ``adata.var`` with the names to look up in ``patterns``, for a reference indexed by other
-        identifiers. None looks up ``adata.var_names``.
+        Column of ``var`` of the RNA with the names to look up in ``patterns``, for a reference indexed by other
+        identifiers. None looks up ``var_names``.
+    peak_genes
+        Genes near each peak (:func:`plkd.patterns.from_peaks`), by which sets of genes in ``patterns`` serve the peaks too.
+        None: patterns of peaks are learned, unless ``patterns`` holds some.
     preset
         Settings of patterns, networks and training.
     pattern_kwargs, teacher_kwargs, student_kwargs
@@ -76,11 +82,12 @@ class PLKD(TrainingMixin, BaseModelClass):
 
     def __init__(
         self,
-        adata: AnnData | None = None,
+        adata: AnnData | MuData | None = None,
         registry: dict[str, Any] | None = None,
         *,
         patterns: Any = None,
         gene_symbols: str | None = None,
+        peak_genes: Mapping[str, Sequence[str]] | None = None,
         preset: presets.Preset | Mapping[str, Any] = presets.default,
         pattern_kwargs: Mapping[str, Any] | None = None,
         teacher_kwargs: Mapping[str, Any] | None = None,
@@ -90,34 +97,30 @@ class PLKD(TrainingMixin, BaseModelClass):
             preset = presets.Preset.from_dict(preset)
         self._settings = preset.replace(patterns=pattern_kwargs, teacher=teacher_kwargs, student=student_kwargs)
         super().__init__(adata, registry)
-        self._features = np.asarray(self.get_state_registry(REGISTRY_KEYS.X_KEY)["column_names"], dtype=object)
-        share = np.zeros(self._n_features, dtype=np.float32)
+        self._specs = [
+            ModalitySpec.from_dict(self.get_state_registry(key)[ModalityField.SPEC_KEY])
+            for key in KEYS.values()
+            if key in self.registry_["field_registries"]
+        ]
+        constants = None
         if registry is not None and is_built(patterns):
+            # A loaded model gets its constants from its file.
             self._patterns = PatternSet.from_state(patterns)
         elif adata is None:
             raise ValueError(
                 "PLKD needs a reference: pass adata, set up with PLKD.setup_anndata(adata, labels_key=...)."
             )
-        if adata is not None:
-            rows = Rows(get_matrix(adata, self._layer)[0])
-            # A loaded model gets its constants from its file.
-            if registry is None:
-                share = gene_share(rows, self._scale)
-                rng = np.random.default_rng(int(torch.randint(2**31, ())))
-                genes = None if gene_symbols is None else _symbols(adata, gene_symbols)
-                self._patterns = build_patterns(
-                    patterns,
-                    self._features,
-                    genes=genes,
-                    rows=rows,
-                    scale=self._scale,
-                    settings=self._settings.patterns,
-                    rng=rng,
-                )
+        else:
+            tables = [self._reference_table(adata, spec, gene_symbols, peak_genes) for spec in self._specs]
+            constants = {table.spec.kind: scaling_constants(table) for table in tables}
+            rng = np.random.default_rng(int(torch.randint(2**31, ())))
+            self._patterns = build_patterns(patterns, tables, settings=self._settings.patterns, rng=rng)
+        self._memberships = inference.membership_by_kind(self._patterns, self._specs)
         self.module = PLKDModule(
-            {RNA: members_of(self._patterns)},
-            {RNA: share},
+            {kind: inference.members(membership) for kind, membership in self._memberships.items()},
+            {spec.kind: len(spec.features) for spec in self._specs},
             len(self.labels),
+            constants=constants,
             teacher_kwargs=vars(self._settings.teacher),
             student_kwargs=vars(self._settings.student),
         )
@@ -140,6 +143,8 @@ class PLKD(TrainingMixin, BaseModelClass):
         unlabeled_category: str = "Unknown",
         layer: str | None = None,
         batch_key: str | None = None,
+        protein_expression_obsm_key: str | None = None,
+        protein_names_uns_key: str | None = None,
         **kwargs: Any,
     ) -> None:
         """Register a reference.
@@ -161,18 +166,22 @@ class PLKD(TrainingMixin, BaseModelClass):
         batch_key
             Column of ``adata.obs`` with the batch (donor, protocol, laboratory). None: a single batch. Queries need
             no batch.
+        protein_expression_obsm_key
+            Key of ``adata.obsm`` with raw protein (ADT) counts, a DataFrame or an array; None: RNA alone.
+        protein_names_uns_key
+            Key of ``adata.uns`` with the names of the columns of that array; None where it is a DataFrame.
         **kwargs
             Passed to :meth:`scvi.data.AnnDataManager.register_fields`.
 
         Raises
         ------
         KeyError
-            If a column or the layer does not exist.
+            If a column, the layer or a key does not exist.
         ValueError
             If ``adata`` is a view or empty, genes repeat, values are negative or not finite, there are fewer than two
             labels, or a cell lacks its batch.
         """
-        source_registry = kwargs.get("source_registry")
+        loading = kwargs.get("source_registry") is not None
         # Labels are compared as text.
         unlabeled_category = str(unlabeled_category).strip()
         setup_method_args = cls._get_setup_method_args(
@@ -182,18 +191,97 @@ class PLKD(TrainingMixin, BaseModelClass):
             unlabeled_category=unlabeled_category,
             layer=layer,
             batch_key=batch_key,
+            protein_expression_obsm_key=protein_expression_obsm_key,
+            protein_names_uns_key=protein_names_uns_key,
         )
-        if source_registry is None:
-            check_reference(adata, labels_key, unlabeled_category, layer, batch_key)
+        if not loading:
+            check_container(adata, AnnData, "adata")
+        specs = anndata_specs(adata, layer, protein_expression_obsm_key, protein_names_uns_key)
+        if not loading:
+            check_reference(adata, specs, labels_key, unlabeled_category, batch_key)
+        cls._register(adata, specs, setup_method_args, kwargs)
+
+    @classmethod
+    def setup_mudata(
+        cls,
+        mdata: MuData,
+        labels_key: str,
+        rna_layer: str | None = None,
+        protein_layer: str | None = None,
+        atac_layer: str | None = None,
+        batch_key: str | None = None,
+        unlabeled_category: str = "Unknown",
+        modalities: Mapping[str, str] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Register a reference of one, two or three modalities: RNA, protein (ADT), ATAC.
+
+        Adds ``mdata.obs["_scvi_labels"]``, ``mdata.obs["_scvi_batch"]`` and two identifiers in ``mdata.uns``; nothing
+        else is changed or reordered. Cells are matched by name; each needs to be in one of the modalities at least.
+
+        Parameters
+        ----------
+        mdata
+            Reference; modalities that share cells (``axis=0``). Not a view.
+        labels_key
+            Column of ``mdata.obs`` or, failing that, of ``obs`` of the modalities, with the labels. Missing and empty
+            values, and those equal to ``unlabeled_category``, are cells without a label.
+        rna_layer, protein_layer, atac_layer
+            Layers of the modalities with raw counts; None takes ``X``.
+        batch_key
+            Column with the batch, looked up as ``labels_key``. None: a single batch. Queries need no batch.
+        unlabeled_category
+            Value that marks a cell without a label.
+        modalities
+            Which modality is which: ``{"rna_layer": name, "protein_layer": name, "atac_layer": name}``, those there are.
+            None goes by usual names (``rna``, ``prot``, ``protein``, ``adt``, ``atac``, ...) and says so.
+        **kwargs
+            Passed to :meth:`scvi.data.AnnDataManager.register_fields`.
+
+        Raises
+        ------
+        KeyError
+            If a modality, a column or a layer does not exist.
+        ValueError
+            If ``mdata`` is a view or empty, a cell is in none of the modalities, features repeat, values are negative or
+            not finite, proteins or peaks are normalised, there are fewer than two labels, or a cell lacks its batch.
+        """
+        loading = kwargs.get("source_registry") is not None
+        unlabeled_category = str(unlabeled_category).strip()
+        layers = {"rna": rna_layer, "protein": protein_layer, "atac": atac_layer}
+        if not loading:
+            check_container(mdata, MuData, "mdata")
+        specs = mudata_specs(mdata, layers, modalities)
+        setup_method_args = cls._get_setup_method_args(
+            cls=cls,
+            mdata=mdata,
+            labels_key=labels_key,
+            rna_layer=rna_layer,
+            protein_layer=protein_layer,
+            atac_layer=atac_layer,
+            batch_key=batch_key,
+            unlabeled_category=unlabeled_category,
+            modalities={f"{spec.kind}_layer": spec.name for spec in specs},
+        )
+        if not loading:
+            check_reference(mdata, specs, labels_key, unlabeled_category, batch_key)
+        cls._register(mdata, specs, setup_method_args, kwargs)
+
+    @classmethod
+    def _register(
+        cls, data: AnnData | MuData, specs: Sequence[ModalitySpec], setup_method_args: dict[str, Any], kwargs: Any
+    ) -> None:
+        asked = setup_method_args["setup_args"]
         manager = AnnDataManager(
             fields=[
-                MatrixField(REGISTRY_KEYS.X_KEY, layer),
-                CodesField(REGISTRY_KEYS.LABELS_KEY, labels_key, unlabeled_category),
-                CodesField(REGISTRY_KEYS.BATCH_KEY, batch_key),
+                *(ModalityField(spec) for spec in specs),
+                CodesField(REGISTRY_KEYS.LABELS_KEY, asked["labels_key"], asked["unlabeled_category"]),
+                CodesField(REGISTRY_KEYS.BATCH_KEY, asked["batch_key"]),
             ],
             setup_method_args=setup_method_args,
+            validation_checks=validation_without_pairing(),
         )
-        manager.register_fields(adata, **kwargs)
+        manager.register_fields(data, **kwargs)
         cls.register_manager(manager)
 
     @property
@@ -207,21 +295,29 @@ class PLKD(TrainingMixin, BaseModelClass):
         """The patterns in use, over the reference's genes; ``.report`` says what was dropped and why."""
         return self._patterns
 
-    def get_var_names(self, legacy_mudata_format: bool = False) -> np.ndarray:  # noqa: FBT001, FBT002
-        """Return the names of the model's genes, whatever the attached data's order is."""
-        return self._features
+    def get_var_names(self, legacy_mudata_format: bool = False) -> Any:  # noqa: FBT001, FBT002
+        """Return the names of the model's features, whatever the attached data's order is.
 
-    @property
-    def _n_features(self) -> int:
-        return len(self._features)
+        Parameters
+        ----------
+        legacy_mudata_format
+            Of a MuData, one array with the names of all modalities instead of a dict.
+        """
+        names = {spec.called: np.asarray(spec.features, dtype=object) for spec in self._specs if spec.obsm is None}
+        if self._specs[0].name is None:
+            return names[self._specs[0].called]
+        return np.concatenate(list(names.values())) if legacy_mudata_format else names
 
-    @property
-    def _layer(self) -> str | None:
-        return self.registry_["setup_args"]["layer"]
-
-    @property
-    def _scale(self) -> Literal["counts", "log"]:
-        return self.get_state_registry(REGISTRY_KEYS.X_KEY)["scale"]
+    def _reference_table(
+        self, adata: AnnData | MuData, spec: ModalitySpec, gene_symbols: str | None, peak_genes: Any
+    ) -> ReferenceTable:
+        table = find_table(adata, spec)
+        if table is None:
+            raise ValueError(f"The reference has lost its {spec.called}. Fix: set it up again.")
+        genes = peak_genes if spec.kind == "atac" else None
+        if gene_symbols is not None and spec.kind == "rna":
+            genes = _symbols(adata if spec.name is None else adata.mod[spec.name], gene_symbols)
+        return ReferenceTable(spec, Rows(table.matrix), genes)
 
     def _reference_cells(self) -> Cells:
         """Return the reference with label and batch codes, as the training loader reads it."""
@@ -235,220 +331,13 @@ class PLKD(TrainingMixin, BaseModelClass):
         labels = np.where(codes < len(self.labels), codes, -1)
         return Cells(cells.modalities, cells.n_obs, labels=labels, batch=batch)
 
-    def _cells(self, adata: AnnData | None) -> tuple[Cells, pd.Index]:
+    def _cells(self, adata: AnnData | MuData | None) -> tuple[Cells, pd.Index]:
         """Return the cells of a query, or of the reference if None, aligned to the model, and their names."""
         called = "Reference" if adata is None or adata is self.adata else "Query"
         adata = self.adata if adata is None else adata
         if adata is None:
             raise ValueError("The model was loaded without its reference: pass the data to annotate.")
-        cells = open_query(
-            adata,
-            self._features,
-            modality=RNA,
-            layer=self._layer,
-            share_of=lambda present: self.module.scaling[0].share_of(torch.from_numpy(present)),  # type: ignore[operator]
-            trained_on=self._scale,
-            called=called,
-        )
-        return cells, adata.obs_names
-
-    # answers -----------------------------------------------------------------------------------------------------
-
-    def predict(
-        self,
-        adata: AnnData | None = None,
-        *,
-        indices: Sequence[int] | np.ndarray | None = None,
-        soft: bool = False,
-        batch_size: int | None = None,
-        model: Literal["student", "teacher"] = "student",
-    ) -> np.ndarray | pd.DataFrame:
-        """Predict labels.
-
-        Parameters
-        ----------
-        adata
-            Query, in memory, a view or backed, with the reference's layer; needs no labels and no batches. Genes are
-            matched by name: any order, some missing, others extra. Not changed. None: the reference.
-        indices
-            Cell numbers, or a boolean mask; None: all cells.
-        soft
-            Return probabilities.
-        batch_size
-            Cells at a time; None holds about 128 MiB of dense values. Does not change the result.
-        model
-            Which network answers.
-
-        Returns
-        -------
-        Labels, shape ``(n_cells,)``, in the order of the cells; if ``soft`` a frame cells x labels whose rows sum to 1
-        (softmax of the logits; not calibrated).
-
-        Raises
-        ------
-        RuntimeError
-            If the model is not trained.
-        ValueError
-            If too few of the model's genes are found, or values are negative or not finite.
-        """
-        logits, names = self._logits(adata, indices, batch_size, model)
-        if soft:
-            return inference.probability_frame(logits, self.labels, names)
-        return np.array(self.labels, dtype=object)[logits.argmax(axis=1)] if len(logits) else np.array([], dtype=object)
-
-    def annotate(
-        self,
-        adata: AnnData | None = None,
-        *,
-        indices: Sequence[int] | np.ndarray | None = None,
-        batch_size: int | None = None,
-    ) -> pd.DataFrame:
-        """Label each cell and say how sure that is.
-
-        Parameters
-        ----------
-        adata, indices, batch_size
-            As in :meth:`predict`.
-
-        Returns
-        -------
-        Frame indexed by cell: ``label``, ``confidence`` (the label's softmax probability, in [0, 1], not calibrated)
-        and ``runner_up`` (the second most probable label). Write it with :func:`plkd.add_annotation`.
-        """
-        logits, names = self._logits(adata, indices, batch_size, "student")
-        return inference.annotation_table(inference.probability_frame(logits, self.labels, names))
-
-    def get_latent_representation(
-        self,
-        adata: AnnData | None = None,
-        *,
-        indices: Sequence[int] | np.ndarray | None = None,
-        batch_size: int | None = None,
-        model: Literal["student", "teacher"] = "student",
-    ) -> np.ndarray:
-        """Return the latent space, for neighbours and UMAP.
-
-        Parameters
-        ----------
-        adata, indices, batch_size
-            As in :meth:`predict`.
-        model
-            ``"student"``: its last hidden layer; ``"teacher"``: the class token after the last LayerNorm.
-
-        Returns
-        -------
-        Shape ``(n_cells, n_latent)``, float32, in the order of the cells; not stored anywhere.
-        """
-        self._check_ready(model)
-        cells, _ = self._cells(adata)
-        chosen = inference.chosen_cells(cells.n_obs, indices)
-        if model == "teacher":
-            return _attention.run_teacher(self.module, cells, chosen, batch_size=batch_size).latent
-        return self._run_student(cells, chosen, batch_size).latent
-
-    def get_pattern_attention(
-        self,
-        adata: AnnData | None = None,
-        *,
-        groupby: str | Sequence[str] | np.ndarray | pd.Series | None = None,
-        indices: Sequence[int] | np.ndarray | None = None,
-        batch_size: int | None = None,
-        raw: bool = False,
-    ) -> pd.DataFrame:
-        """Return how much of the Teacher's attention reaches each pattern, by roll-out.
-
-        Parameters
-        ----------
-        adata, indices
-            As in :meth:`predict`.
-        groupby
-            Column of ``adata.obs``, or one value per chosen cell, to average over; None: one row per cell.
-        batch_size
-            Cells at a time; each holds the attention of all pairs of patterns. None: 64.
-        raw
-            The released form, not renormalised over the patterns.
-
-        Returns
-        -------
-        Frame, cells (or groups) x patterns, rows sum to 1 unless ``raw``; free tokens are named ``free_1``, ...
-        Attention says where the Teacher looked, not what caused the call; compare :meth:`get_pattern_attribution`.
-        """
-        self._check_ready("teacher")
-        cells, names = self._cells(adata)
-        chosen = inference.chosen_cells(cells.n_obs, indices)
-        shares = _attention.run_teacher(
-            self.module, cells, chosen, batch_size=batch_size, attention=True, raw=raw
-        ).rollout
-        frame = pd.DataFrame(shares, index=names[chosen], columns=self._token_names())
-        return self._grouped(frame, adata, groupby, chosen)
-
-    def get_pattern_attribution(
-        self,
-        adata: AnnData | None = None,
-        *,
-        groupby: str | Sequence[str] | np.ndarray | pd.Series | None = None,
-        indices: Sequence[int] | np.ndarray | None = None,
-        batch_size: int | None = None,
-    ) -> pd.DataFrame:
-        """Return what the Student's call rests on: gradient x input, summed over each pattern's genes.
-
-        Parameters
-        ----------
-        adata, groupby, indices, batch_size
-            As in :meth:`get_pattern_attention`.
-
-        Returns
-        -------
-        Frame, cells (or groups) x patterns, in units of the called label's logit less the mean over labels.
-        """
-        self._check_ready("student")
-        cells, names = self._cells(adata)
-        chosen = inference.chosen_cells(cells.n_obs, indices)
-        scores = inference.pattern_attribution(
-            self._scaling(), self.module.student, cells, chosen, {RNA: self._patterns.membership}, batch_size=batch_size
-        )
-        frame = pd.DataFrame(scores, index=names[chosen], columns=list(self._patterns.names))
-        return self._grouped(frame, adata, groupby, chosen)
-
-    def _logits(
-        self, adata: AnnData | None, indices: Any, batch_size: int | None, model: str
-    ) -> tuple[np.ndarray, pd.Index]:
-        self._check_ready(model)
-        cells, names = self._cells(adata)
-        chosen = inference.chosen_cells(cells.n_obs, indices)
-        if model == "teacher":
-            logits = _attention.run_teacher(self.module, cells, chosen, batch_size=batch_size).logits
-        else:
-            logits = self._run_student(cells, chosen, batch_size).logits
-        return logits, names[chosen]
-
-    def _run_student(self, cells: Cells, chosen: np.ndarray, batch_size: int | None) -> inference.StudentOutput:
-        return inference.run_student(self._scaling(), self.module.student, cells, chosen, batch_size=batch_size)
-
-    def _scaling(self) -> dict[str, Any]:
-        return dict(zip(self.module.modalities, self.module.scaling, strict=True))
-
-    def _check_ready(self, model: str) -> None:
-        if model not in ("student", "teacher"):
-            raise ValueError(f"model={model!r}; expected 'student' or 'teacher'.")
-        if not self.is_trained_:
-            raise RuntimeError("The model is not trained. Fix: `model.train()` first.")
-        self.module.eval()
-
-    def _token_names(self) -> list[str]:
-        return [*self._patterns.names, *(f"free_{i + 1}" for i in range(self.module.teacher.n_free))]
-
-    def _grouped(self, frame: pd.DataFrame, adata: AnnData | None, groupby: Any, chosen: np.ndarray) -> pd.DataFrame:
-        if groupby is None:
-            return frame
-        if isinstance(groupby, str):
-            column = obs_column(self.adata if adata is None else adata, groupby, "groupby")
-            groups = as_text(column)[chosen]
-        else:
-            groups = as_text(pd.Series(np.asarray(groupby)))
-            if len(groups) != len(frame):
-                raise ValueError(f"groupby holds {len(groups)} values for {len(frame)} cells; expected one per cell.")
-        return frame.groupby(pd.Index(groups, name=groupby if isinstance(groupby, str) else "group"), sort=True).mean()
+        return open_query(adata, self._specs, called=called), adata.obs_names
 
     # files -------------------------------------------------------------------------------------------------------
 
@@ -467,11 +356,10 @@ class PLKD(TrainingMixin, BaseModelClass):
         self._check_ready("student")
         annotator = Annotator(
             student=self.module.student,
-            scaling=self.module.scaling[0],  # type: ignore[arg-type]
+            scaling=self._scaling(),
             labels=self.labels,
             patterns=self._patterns,
-            layer=self._layer,
-            scale=self._scale,
+            specs=self._specs,
         )
         annotator.save(path, overwrite=overwrite)
         return Annotator.load(path)
@@ -515,13 +403,14 @@ class PLKD(TrainingMixin, BaseModelClass):
             super().save(str(staging), prefix, True, save_anndata, save_kwargs, **kwargs)
         if not save_anndata:
             # The data of a model that was replaced is not this model's.
-            (Path(dir_path) / f"{prefix or ''}adata.h5ad").unlink(missing_ok=True)
+            for name in _files.DATA_FILES:
+                (Path(dir_path) / f"{prefix or ''}{name}").unlink(missing_ok=True)
 
     @classmethod
     def load(
         cls,
         dir_path: str | Path,
-        adata: AnnData | Literal[False] | None = None,
+        adata: AnnData | MuData | Literal[False] | None = None,
         accelerator: str = "auto",
         device: int | str = "auto",
         prefix: str | None = None,
@@ -551,7 +440,7 @@ class PLKD(TrainingMixin, BaseModelClass):
         """
         folder = Path(dir_path)
         _files.check_model(folder, prefix)
-        if adata is None and not (folder / f"{prefix or ''}adata.h5ad").exists():
+        if adata is None and not any((folder / f"{prefix or ''}{name}").exists() for name in _files.DATA_FILES):
             adata = False
         _files.check_format(folder, prefix)
         return super().load(str(dir_path), adata, accelerator, device, prefix, **kwargs)
@@ -563,7 +452,7 @@ class PLKD(TrainingMixin, BaseModelClass):
         curated = sum(source != "learned" for source in self._patterns.sources)
         n_weights = sum(p.numel() for p in self.module.parameters())
         lines = [
-            f"PLKD: {self._n_features} genes ({self._scale}), {len(self.labels)} labels, {len(self._patterns)} patterns "
+            f"PLKD: {inference.features_in_words(self._specs)}, {len(self.labels)} labels, {len(self._patterns)} patterns "
             f"({curated} given, {len(self._patterns) - curated} learned, {self._patterns.n_memberships} memberships)",
             f"  Teacher: width {self._settings.teacher.width}, depth {self._settings.teacher.depth}; "
             f"Student: hidden {self._settings.student.n_hidden}; {n_weights:,} weights",
@@ -584,5 +473,5 @@ class PLKD(TrainingMixin, BaseModelClass):
 
 def _symbols(adata: AnnData, key: str) -> np.ndarray:
     if key not in adata.var:
-        raise KeyError(f"gene_symbols={key!r} is no column of adata.var; found {list(adata.var.columns)[:20]}.")
+        raise KeyError(f"gene_symbols={key!r} is no column of var of the RNA; found {list(adata.var.columns)[:20]}.")
     return as_text(adata.var[key])

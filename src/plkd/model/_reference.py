@@ -3,126 +3,197 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
-from plkd.data import Rows, Scale
+from plkd.data import ModalitySpec, Rows
 from plkd.patterns import PatternSet, concat, learn, read
 from plkd.presets import PatternSettings
 
 logger = logging.getLogger("plkd")
 
 _BLOCK = 4096
-#: Cells that learned patterns are computed from; more change little and cost time.
-_LEARNED_FROM = 5000
+#: Cells that learned patterns are computed from; more change little and cost time, save for peaks, which few cells open.
+_LEARNED_FROM = {"rna": 5000, "protein": 5000, "atac": 50_000}
 
 
-def gene_share(rows: Rows, scale: Scale) -> np.ndarray:
+@dataclass(frozen=True)
+class ReferenceTable:
+    """One modality of the reference: its spec, its rows and, where told, the genes to look up for each feature."""
+
+    spec: ModalitySpec
+    rows: Rows
+    genes: Any = None
+
+
+def scaling_constants(table: ReferenceTable) -> dict[str, np.ndarray]:
+    """Return the constants of a modality's input scaling by name, each of shape ``(n_features,)``, float32."""
+    rows, scale = table.rows, table.spec.scale
+    if table.spec.kind == "protein":
+        total = np.zeros(rows.n_features)
+        for block in _blocks(rows):
+            total += np.asarray(block.log1p().sum(axis=0)).ravel()
+        return {"log_mean": (total / rows.n_obs).astype(np.float32)}
+    share = mean_share(rows, scale)
+    if table.spec.kind == "rna":
+        return {"gene_share": share}
+    n_open = np.zeros(rows.n_features)
+    for block in _blocks(rows):
+        n_open += np.bincount(block.indices[block.data > 0], minlength=rows.n_features)
+    return {"peak_share": share, "idf": (rows.n_obs / (1.0 + n_open)).astype(np.float32)}
+
+
+def mean_share(rows: Rows, scale: str) -> np.ndarray:
     """Return the mean share of each feature in a cell's counts, shape ``(n_features,)``, float32, summing to 1.
 
     Log-normalised values are taken back through ``expm1`` first. Cells without counts are left out.
     """
     total = np.zeros(rows.n_features)
-    for start in range(0, rows.n_obs, _BLOCK):
-        block = rows.read(slice(start, start + _BLOCK))
-        if scale == "log":
-            block = block.expm1()
-        size = np.asarray(block.sum(axis=1)).ravel()
-        total += block.T @ (1 / np.where(size > 0, size, np.inf))
+    for block in _blocks(rows):
+        values = block.expm1() if scale == "log" else block
+        size = np.asarray(values.sum(axis=1)).ravel()
+        total += values.T @ (1 / np.where(size > 0, size, np.inf))
     return (total / max(total.sum(), 1e-12)).astype(np.float32)
 
 
-def log_normalised(rows: Rows, scale: Scale, rng: np.random.Generator) -> sp.csr_matrix:
-    """Return log1p of counts per 10,000 of at most 5,000 drawn cells, CSR."""
+def _blocks(rows: Rows) -> Iterator[sp.csr_matrix]:
+    for start in range(0, rows.n_obs, _BLOCK):
+        yield rows.read(slice(start, start + _BLOCK))
+
+
+def values_to_learn_from(table: ReferenceTable, rng: np.random.Generator) -> Any:
+    """Return scaled values of drawn cells, cells x features: at most 5,000, of sparse peaks 50,000.
+
+    RNA: log1p of counts per 10,000, CSR. Proteins: centred log ratios, dense. ATAC: log1p of 10,000 times TF-IDF, CSR.
+    """
+    rows = table.rows
     chosen = np.arange(rows.n_obs)
-    if rows.n_obs > _LEARNED_FROM:
-        chosen = np.sort(rng.choice(rows.n_obs, _LEARNED_FROM, replace=False))
+    most = _LEARNED_FROM[table.spec.kind]
+    if rows.n_obs > most:
+        chosen = np.sort(rng.choice(rows.n_obs, most, replace=False))
     block = rows.read(chosen)
-    if scale == "log":
+    if table.spec.scale == "log":
         return block
+    if table.spec.kind == "protein":
+        logged = block.log1p().toarray()
+        return logged - logged.mean(axis=1, keepdims=True)
     size = np.asarray(block.sum(axis=1)).ravel()
-    return (sp.diags(1e4 / np.where(size > 0, size, np.inf)) @ block).log1p().tocsr()
+    scaled = sp.diags(1e4 / np.where(size > 0, size, np.inf)) @ block
+    if table.spec.kind == "atac":
+        n_open = np.bincount(block.indices, minlength=rows.n_features)
+        scaled = scaled @ sp.diags(block.shape[0] / (1.0 + n_open))
+    return scaled.tocsr().log1p()
 
 
 def build_patterns(
-    source: Any,
-    features: np.ndarray,
-    *,
-    genes: np.ndarray | None,
-    rows: Rows,
-    scale: Scale,
-    settings: PatternSettings,
-    rng: np.random.Generator,
+    source: Any, tables: Sequence[ReferenceTable], *, settings: PatternSettings, rng: np.random.Generator
 ) -> PatternSet:
-    """Match given patterns to the reference, and learn patterns for what they leave out.
+    """Match given patterns to the modalities of the reference, and learn patterns for what they leave out.
 
     Parameters
     ----------
     source
         Anything :func:`plkd.patterns.read` takes; None learns all patterns.
-    features
-        The reference's feature names.
-    genes
-        For each feature the gene to look up in the sets; None looks up the names.
-    rows, scale
-        The reference's matrix.
+    tables
+        The reference's modalities.
     settings
         Filters, and whether to learn.
     rng
         Draws the cells and seeds the learning.
+
+    Returns
+    -------
+    Patterns over the features of all modalities, modality after modality, each with its kind.
     """
-    if source is None:
-        given = None
-    else:
-        given = read(source)
-        if settings.max_set_size is not None:
-            given = _no_larger_than(given, settings.max_set_size)
-        given = given.for_features(
-            features,
-            genes=genes,
-            min_size=settings.min_size,
+    given = None if source is None else read(source)
+    if given is not None and settings.max_set_size is not None:
+        given = _no_larger_than(given, settings.max_set_size)
+    parts: list[PatternSet] = []
+    for table in tables:
+        own = None if given is None else _matched(given, table, settings, only_kind=len(tables) == 1)
+        if own is not None:
+            parts.append(own)
+        if settings.learned or own is None:
+            learned = learn(
+                values_to_learn_from(table, rng),
+                table.spec.features,
+                kind=table.spec.kind,
+                n_patterns=settings.n_learned,
+                min_size=_least(table, settings),
+                # Modules of peaks are as many as those of genes, and larger.
+                max_size=None if table.spec.kind == "atac" else settings.max_learned_size,
+                exclude=own,
+                seed=int(rng.integers(2**31)),
+            )
+            if len(learned):
+                parts.append(learned)
+    return parts[0] if len(parts) == 1 else concat(*parts)
+
+
+def _matched(
+    given: PatternSet, table: ReferenceTable, settings: PatternSettings, *, only_kind: bool
+) -> PatternSet | None:
+    """Return the given patterns that serve a modality, or None where there are none.
+
+    Patterns made for the kind are matched by name; sets of genes also serve proteins, through the genes that encode them,
+    and peaks, where the genes near them are told.
+    """
+    kind = table.spec.kind
+    serving = {
+        "rna": {"rna"},
+        "protein": {"rna", "protein"},
+        "atac": {"atac"} if table.genes is None else {"rna", "atac"},
+    }
+    if not serving[kind] & set(given.kinds):
+        if only_kind:
+            raise ValueError(
+                f"The patterns are for {', '.join(dict.fromkeys(given.kinds))}, the reference holds {kind}. Fix: "
+                + ("pass `peak_genes=plkd.patterns.from_peaks(...)`." if kind == "atac" else "pass others, or None.")
+            )
+        return None
+    try:
+        return given.for_features(
+            table.spec.features,
+            kind=kind,
+            genes=table.genes,
+            min_size=_least(table, settings),
             max_size=settings.max_size,
             max_patterns=settings.max_patterns,
             max_overlap=settings.max_overlap,
         )
-        if not settings.learned:
-            return given
-    values = log_normalised(rows, scale, rng)
-    learned = learn(
-        values,
-        features,
-        n_patterns=settings.n_learned,
-        min_size=settings.min_size,
-        max_size=settings.max_learned_size,
-        exclude=given,
-        seed=int(rng.integers(2**31)),
+    except ValueError:
+        # A small panel may miss sets of genes that were not made for it; its patterns are then learned.
+        if kind != "protein" or only_kind:
+            raise
+        logger.warning("%s: no given pattern holds enough of the proteins; theirs are learned", table.spec.called)
+        return None
+
+
+def _least(table: ReferenceTable, settings: PatternSettings) -> int:
+    """Fewest features of a pattern: panels of proteins are small."""
+    return min(settings.min_size, 2) if table.spec.kind == "protein" else settings.min_size
+
+
+def _columns(patterns: PatternSet, chosen: Sequence[int]) -> PatternSet:
+    return replace(
+        patterns,
+        names=tuple(patterns.names[i] for i in chosen),
+        membership=patterns.membership[:, list(chosen)],
+        sources=tuple(patterns.sources[i] for i in chosen),
+        kinds=tuple(patterns.kinds[i] for i in chosen),
+        report=None,
     )
-    if given is None:
-        return learned
-    return concat(given, learned) if len(learned) else given
 
 
 def _no_larger_than(patterns: PatternSet, size: int) -> PatternSet:
-    sizes = np.diff(patterns.membership.indptr)
-    kept = np.flatnonzero(sizes <= size)
+    kept = np.flatnonzero(patterns.sizes <= size)
     if not len(kept):
-        raise ValueError(f"No pattern has {size} features or fewer; the smallest has {sizes.min()}.")
-    return PatternSet(
-        tuple(patterns.names[i] for i in kept),
-        patterns.features,
-        patterns.membership[:, kept],
-        tuple(patterns.sources[i] for i in kept),
-        tuple(patterns.kinds[i] for i in kept),
-    )
-
-
-def members_of(patterns: PatternSet) -> list[np.ndarray]:
-    """Return the feature numbers of each pattern."""
-    matrix = patterns.membership
-    return [matrix.indices[a:b].astype(np.int64) for a, b in zip(matrix.indptr[:-1], matrix.indptr[1:], strict=True)]
+        raise ValueError(f"No pattern has {size} features or fewer; the smallest has {patterns.sizes.min()}.")
+    return _columns(patterns, kept.tolist())
 
 
 def is_built(source: Any) -> bool:

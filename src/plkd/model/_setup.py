@@ -2,44 +2,161 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from anndata import AnnData
+from mudata import MuData
 
-from plkd.data import get_matrix
-from plkd.model._fields import as_text
+from plkd.data import KINDS, ModalitySpec, find_table
+from plkd.model._obs import as_text, obs_column
 
 logger = logging.getLogger("plkd")
 
+#: Arguments of ``setup_mudata`` by kind of features.
+LAYER_ARGUMENTS = {f"{kind}_layer": kind for kind in KINDS}
+_USUAL_NAMES = {
+    "rna": ("rna", "gex", "gene expression", "gene_expression", "expression"),
+    "protein": ("protein", "prot", "adt", "antibody", "antibody capture", "proteins"),
+    "atac": ("atac", "peaks", "accessibility", "chromatin", "chromatin accessibility"),
+}
 
-def check_reference(
-    adata: Any, labels_key: str, unlabeled_category: str, layer: str | None, batch_key: str | None
-) -> None:
-    """Check everything that ``setup_anndata`` needs.
+
+def anndata_specs(
+    adata: AnnData, layer: str | None, protein_obsm_key: str | None, protein_names_uns_key: str | None
+) -> list[ModalitySpec]:
+    """Return where the modalities of an AnnData lie: RNA in a layer or ``X``, proteins in ``obsm``."""
+    specs = [ModalitySpec("rna", (), layer=layer)]
+    if protein_obsm_key is None:
+        if protein_names_uns_key is not None:
+            raise ValueError(
+                f"protein_names_uns_key={protein_names_uns_key!r} names the columns of an obsm array. Fix: pass "
+                "protein_expression_obsm_key too."
+            )
+        return specs
+    names: Sequence[str] = ()
+    if protein_names_uns_key is not None:
+        if protein_names_uns_key not in adata.uns:
+            raise KeyError(
+                f"protein_names_uns_key={protein_names_uns_key!r} is not in adata.uns; found {list(adata.uns)[:20]}."
+            )
+        names = [str(name) for name in adata.uns[protein_names_uns_key]]
+    return [*specs, ModalitySpec("protein", tuple(names), obsm=protein_obsm_key)]
+
+
+def mudata_specs(
+    mdata: MuData, layers: Mapping[str, str | None], modalities: Mapping[str, str] | None
+) -> list[ModalitySpec]:
+    """Return where the modalities of a MuData lie.
+
+    Parameters
+    ----------
+    mdata
+        The reference.
+    layers
+        By kind, the layer asked for.
+    modalities
+        ``{"rna_layer": name, ...}``; None goes by usual names (``rna``, ``prot``, ``adt``, ``atac``, ...).
 
     Raises
     ------
-    TypeError
-        If ``adata`` is no AnnData.
-    ValueError
-        If it is a view or empty, feature names repeat, fewer than two labels are in use, or a batch is missing.
     KeyError
-        If a column or the layer does not exist; the message lists what there is.
+        If a modality does not exist.
+    ValueError
+        If keys are not known, or no modality can be told.
     """
-    if not isinstance(adata, AnnData):
-        raise TypeError(f"adata is a {type(adata).__name__}; expected an AnnData. Fix: pass `adata`, not its path.")
-    if adata.is_view:
-        raise ValueError("adata is a view of another AnnData and cannot be set up. Fix: `adata = adata.copy()` first.")
-    if adata.n_obs == 0 or adata.n_vars == 0:
-        raise ValueError(f"adata has {adata.n_obs} cells and {adata.n_vars} features; expected some of both.")
-    if not adata.var_names.is_unique:
-        repeated = list(adata.var_names[adata.var_names.duplicated()].unique()[:3])
-        raise ValueError(f"adata.var_names repeat, e.g. {repeated}. Fix: `adata.var_names_make_unique()`.")
-    get_matrix(adata, layer)
-    labels = as_text(obs_column(adata, labels_key, "labels_key"))
+    given = f"the modalities of mdata are {list(mdata.mod)}"
+    if modalities is None:
+        chosen = _by_usual_names(mdata)
+        logger.info("Modalities: %s", ", ".join(f"{name!r} is {kind}" for kind, name in chosen.items()))
+    else:
+        unknown = sorted(set(modalities) - set(LAYER_ARGUMENTS))
+        if unknown:
+            raise ValueError(
+                f"modalities has unknown keys {unknown}; expected some of {list(LAYER_ARGUMENTS)}; {given}."
+            )
+        chosen = {kind: modalities[arg] for arg, kind in LAYER_ARGUMENTS.items() if modalities.get(arg) is not None}
+        for kind, name in chosen.items():
+            if name not in mdata.mod:
+                raise KeyError(f"modalities[{kind + '_layer'!r}]={name!r} is no modality of mdata; {given}.")
+        if len(set(chosen.values())) < len(chosen):
+            raise ValueError(f"modalities names one modality twice: {dict(modalities)}; {given}.")
+    for kind, layer in layers.items():
+        if layer is not None and kind not in chosen:
+            raise ValueError(
+                f"{kind}_layer={layer!r} is given but no modality for it; {given}. Fix: pass "
+                f'modalities={{"{kind}_layer": <name>, ...}}.'
+            )
+    if not chosen:
+        raise ValueError(
+            f"No modality was named; {given}. Fix: pass modalities="
+            '{"rna_layer": <name>, "protein_layer": <name>, "atac_layer": <name>}, those there are.'
+        )
+    return [ModalitySpec(kind, (), name=chosen[kind], layer=layers[kind]) for kind in KINDS if kind in chosen]
+
+
+def _by_usual_names(mdata: MuData) -> dict[str, str]:
+    chosen: dict[str, str] = {}
+    for kind, usual in _USUAL_NAMES.items():
+        named = [name for name in mdata.mod if name.lower() in usual]
+        if len(named) > 1:
+            raise ValueError(
+                f'Several modalities may be {kind}: {named}. Fix: say which, modalities={{"{kind}_layer": {named[0]!r}}}.'
+            )
+        if named:
+            chosen[kind] = named[0]
+    return chosen
+
+
+def check_reference(
+    data: Any, specs: Sequence[ModalitySpec], labels_key: str, unlabeled_category: str, batch_key: str | None
+) -> None:
+    """Check everything that setup needs.
+
+    Raises
+    ------
+    ValueError
+        If it is empty, feature names repeat, a cell lies in no modality, fewer than two labels are in use, or a batch is
+        missing.
+    KeyError
+        If a column or a layer does not exist; the message lists what there is.
+    """
+    measured = np.zeros(data.n_obs, dtype=bool)
+    for spec in specs:
+        table = find_table(data, spec)
+        if table is None:
+            # Only obsm can be missing here: modalities were looked up before.
+            raise KeyError(
+                f"protein_expression_obsm_key={spec.obsm!r} is not in adata.obsm; found {list(data.obsm.keys())}."
+            )
+        whose = "adata" if spec.name is None else f"mdata[{spec.name!r}]"
+        if 0 in table.matrix.shape:
+            raise ValueError(f"{table.where} has shape {table.matrix.shape}; expected some cells and some features.")
+        if not table.features.is_unique:
+            repeated = list(table.features[table.features.duplicated()].unique()[:3])
+            raise ValueError(f"{whose}.var_names repeat, e.g. {repeated}. Fix: `{whose}.var_names_make_unique()`.")
+        measured |= np.ones(data.n_obs, dtype=bool) if table.position is None else table.position >= 0
+    if not measured.all():
+        lost = data.obs_names[~measured]
+        raise ValueError(
+            f"{len(lost)} cells of mdata are in none of the modalities {[spec.called for spec in specs]}, e.g. "
+            f"{list(lost[:3])}; expected every cell in one at least. Fix: name their modality too, or leave them out: "
+            f"`mdata = mdata[~mdata.obs_names.isin(lost)].copy()`."
+        )
+    _check_labels(data, labels_key, unlabeled_category)
+    if batch_key is not None:
+        n_missing = int((as_text(obs_column(data, batch_key, "batch_key")) == "").sum())
+        if n_missing:
+            raise ValueError(
+                f"obs[{batch_key!r}] is missing for {n_missing} cells; expected a batch for every reference cell. "
+                f'Fix: `adata.obs["{batch_key}"] = adata.obs["{batch_key}"].astype(str)` or drop these cells.'
+            )
+
+
+def _check_labels(data: AnnData | MuData, labels_key: str, unlabeled_category: str) -> None:
+    labels = as_text(obs_column(data, labels_key, "labels_key"))
     known = labels[(labels != "") & (labels != unlabeled_category)]
     names, counts = np.unique(known.astype(str), return_counts=True)
     if len(names) < 2:
@@ -53,26 +170,34 @@ def check_reference(
     n_unlabeled = len(labels) - len(known)
     if n_unlabeled:
         logger.info("%d of %d cells have no label (missing, empty or %r)", n_unlabeled, len(labels), unlabeled_category)
-    if batch_key is not None:
-        n_missing = int((as_text(obs_column(adata, batch_key, "batch_key")) == "").sum())
-        if n_missing:
-            raise ValueError(
-                f"obs[{batch_key!r}] is missing for {n_missing} cells; expected a batch for every reference cell. "
-                f'Fix: `adata.obs["{batch_key}"] = adata.obs["{batch_key}"].astype(str)` or drop these cells.'
-            )
 
 
-def obs_column(adata: AnnData, key: str, argument: str) -> Any:
-    """Return a column of ``obs``, or say which there are.
+_WITH_ARTICLE = {AnnData: "an AnnData", MuData: "a MuData"}
+
+
+def check_container(data: Any, expected: type, argument: str) -> None:
+    """Refuse another container, a view, an empty one, and cell names that repeat in a MuData.
 
     Raises
     ------
-    KeyError
-        If there is none of this name.
+    TypeError
+        If ``data`` is of another type.
+    ValueError
+        If it is a view, empty, or not joined by cells.
     """
-    if key in adata.obs:
-        return adata.obs[key]
-    columns = [str(c) for c in adata.obs.columns if not str(c).startswith("_scvi")]
-    close = difflib.get_close_matches(str(key), columns, n=1)
-    hint = f" Did you mean {argument}={close[0]!r}?" if close else ""
-    raise KeyError(f"{argument}={key!r} is no column of adata.obs; found {columns[:20]}.{hint}")
+    if not issubclass(type(data), expected):
+        other = {AnnData: "setup_anndata", MuData: "setup_mudata"}.get(type(data))
+        fix = f"`PLKD.{other}` takes it" if other else f"pass `{argument}`, not its path"
+        raise TypeError(f"{argument} is a {type(data).__name__}; expected {_WITH_ARTICLE[expected]}. Fix: {fix}.")
+    if data.is_view:
+        raise ValueError(
+            f"{argument} is a view of another {expected.__name__} and cannot be set up. Fix: `{argument} = "
+            f"{argument}.copy()` first."
+        )
+    if isinstance(data, MuData) and data.axis != 0:
+        raise ValueError(
+            f"mdata joins its modalities by features (axis={data.axis}); expected the same cells in several modalities "
+            "(axis=0). Fix: `MuData({...}, axis=0)`."
+        )
+    if data.n_obs == 0 or (isinstance(data, AnnData) and data.n_vars == 0):
+        raise ValueError(f"{argument} has {data.n_obs} cells and {data.n_vars} features; expected some of both.")

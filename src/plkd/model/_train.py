@@ -15,8 +15,8 @@ import torch
 from scvi.train import TrainRunner
 
 from plkd._compat import merge_kwargs
-from plkd.data import Cells
-from plkd.model import _attention
+from plkd.data import Cells, ModalitySpec
+from plkd.inference import run_teacher
 from plkd.patterns import PatternSet
 from plkd.presets import Preset, StudentTraining, TeacherTraining
 from plkd.train import DistillationPlan, ReferenceData, Split, TeacherPlan, label_weights, run_phase, split_cells
@@ -39,7 +39,7 @@ class TrainingMixin:
     _train_runner_cls = TrainRunner
     # What the model class provides.
     _settings: Preset
-    _features: np.ndarray
+    _specs: Sequence[ModalitySpec]
     _patterns: PatternSet
     is_trained_: bool
     history_: dict[str, pd.DataFrame] | None
@@ -127,7 +127,7 @@ class TrainingMixin:
             "teacher": dataclasses.asdict(teacher),
             "student": dataclasses.asdict(student),
             "reference": digest(
-                self._features,
+                *(np.asarray(spec.features, dtype=object) for spec in self._specs),
                 self.labels,  # type: ignore[attr-defined]
                 cells.labels,
                 cells.batch,
@@ -144,7 +144,7 @@ class TrainingMixin:
             split = resumed["split"]
         logger.info("Training on %d cells; %s", len(split.train), split.note)
         if resumed is None and not self.is_trained_:
-            self._weigh_genes(cells, split)
+            self._weigh_features(cells, split)
         common = {
             "early_stopping": early_stopping,
             "accelerator": accelerator,
@@ -194,13 +194,13 @@ class TrainingMixin:
             self.history_ = history_of(resumed)
         return writer, resumed
 
-    def _weigh_genes(self, cells: Cells, split: Split) -> None:
-        """Set the gene weights from the training cells; a model trained before keeps those it learned with."""
+    def _weigh_features(self, cells: Cells, split: Split) -> None:
+        """Set the feature weights from the training cells; a model trained before keeps those it learned with."""
         power = self._settings.scaling.weight_power
-        scaling = self.module.scaling[0]  # type: ignore[attr-defined]
-        if power > 0 and bool((scaling.weight == 1).all()):
-            weights = label_weights(cells, split.train, scaling, power=power)
-            scaling.weight.copy_(torch.from_numpy(weights))
+        for kind, scaling in self.module.scaling.items():  # type: ignore[attr-defined]
+            if power > 0 and bool((scaling.weight == 1).all()):
+                weights = label_weights(cells, split.train, kind, scaling, power=power)
+                scaling.weight.copy_(torch.from_numpy(weights))
 
     def _train_teacher(
         self,
@@ -237,7 +237,7 @@ class TrainingMixin:
             module.eval()
             # Looked up by cell number in every epoch; cells that do not teach keep zeros.
             logits = torch.zeros(cells.n_obs, module.n_labels)
-            taught = _attention.run_teacher(module, cells, split.train).logits
+            taught = run_teacher(dict(module.scaling.items()), module.teacher, cells, split.train).logits
             logits[torch.from_numpy(split.train)] = torch.from_numpy(taught)
         prior = label_prior(cells.labels[split.train], module.n_labels, settings.balance)
         plan = DistillationPlan(
@@ -309,6 +309,14 @@ def _length(max_epochs: int | None, phase: str, data: ReferenceData) -> tuple[in
 def _optimisation(
     settings: TeacherTraining | StudentTraining, n_steps: int, resumed: dict[str, Any] | None
 ) -> dict[str, Any]:
-    names: Sequence[str] = ("lr", "weight_decay", "optimizer", "schedule", "hide_rate", "label_smoothing")
+    names: Sequence[str] = (
+        "lr",
+        "weight_decay",
+        "optimizer",
+        "schedule",
+        "hide_rate",
+        "modality_dropout",
+        "label_smoothing",
+    )
     done = {} if resumed is None else {"first_epoch": resumed["epochs"], "first_step": resumed["steps"]}
     return {**{name: getattr(settings, name) for name in names}, "n_steps": n_steps, **done}

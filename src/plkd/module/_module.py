@@ -6,12 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from scvi.module.base import BaseModuleClass, LossOutput, auto_move_data
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from plkd.nn import RNAScaling, Student, Teacher, scale_batch
+from plkd.nn import Student, Teacher, make_scaling, scale_batch
 
 
 class PLKDModule(BaseModuleClass):
@@ -22,11 +21,13 @@ class PLKDModule(BaseModuleClass):
     Parameters
     ----------
     members
-        For each modality, the columns of each pattern's features.
-    gene_share
-        For each modality, the mean share of each feature in a reference cell's counts.
+        For each kind of features, the columns of each pattern's features.
+    n_features
+        For each kind, the number of features.
     n_labels
         Number of labels.
+    constants
+        For each kind, the constants of its input scaling (:func:`plkd.nn.make_scaling`); None: loaded later.
     teacher_kwargs, student_kwargs
         Passed to :class:`~plkd.nn.Teacher` and :class:`~plkd.nn.Student`.
     """
@@ -34,23 +35,25 @@ class PLKDModule(BaseModuleClass):
     def __init__(
         self,
         members: Mapping[str, Sequence[np.ndarray]],
-        gene_share: Mapping[str, np.ndarray],
+        n_features: Mapping[str, int],
         n_labels: int,
         *,
+        constants: Mapping[str, Mapping[str, np.ndarray]] | None = None,
         teacher_kwargs: Mapping[str, Any] | None = None,
         student_kwargs: Mapping[str, Any] | None = None,
     ):
         super().__init__()
-        n_features = {name: len(share) for name, share in gene_share.items()}
         self.n_labels = n_labels
         self.modalities = tuple(n_features)
-        self.scaling = nn.ModuleList(RNAScaling(torch.as_tensor(share)) for share in gene_share.values())
+        self.scaling = nn.ModuleDict(
+            {kind: make_scaling(kind, n, (constants or {}).get(kind)) for kind, n in n_features.items()}
+        )
         self.teacher = Teacher(members, n_features, n_labels, **(teacher_kwargs or {}))
         self.student = Student(n_features, n_labels, **(student_kwargs or {}))
 
     def scale(self, tensors: Mapping[str, Any]) -> dict[str, Tensor]:
         """Return the scaled values of a mini-batch by modality; all zero where a cell lacks the modality."""
-        return scale_batch(dict(zip(self.modalities, self.scaling, strict=True)), tensors)  # type: ignore[arg-type]
+        return scale_batch(self.scaling, tensors)  # type: ignore[arg-type]
 
     def _get_inference_input(self, tensors: Mapping[str, Any], **kwargs: Any) -> dict[str, Any]:
         return {"x": self.scale(tensors), "present": tensors["present"]}
@@ -58,7 +61,7 @@ class PLKDModule(BaseModuleClass):
     def _get_generative_input(
         self, tensors: Mapping[str, Any], inference_outputs: Mapping[str, Any], **kwargs: Any
     ) -> dict[str, Any]:
-        return {"x": inference_outputs["x"]}
+        return {"x": inference_outputs["x"], "present": tensors["present"]}
 
     @auto_move_data
     def inference(
@@ -69,9 +72,9 @@ class PLKDModule(BaseModuleClass):
         return {"logits": out.logits, "latent": out.latent, "attention": out.attention, "x": x}
 
     @auto_move_data
-    def generative(self, x: dict[str, Tensor], **kwargs: Any) -> dict[str, Tensor]:
+    def generative(self, x: dict[str, Tensor], present: dict[str, Tensor], **kwargs: Any) -> dict[str, Tensor]:
         """Run the Student; returns ``logits`` and ``latent``."""
-        logits, latent = self.student(x)
+        logits, latent = self.student(x, present)
         return {"logits": logits, "latent": latent}
 
     def loss(

@@ -14,13 +14,16 @@ from plkd.nn._losses import (
     released_divergence_loss,
 )
 from plkd.nn._rollout import attention_rollout
-from plkd.nn._scaling import RNAScaling, scale_batch
+from plkd.nn._scaling import ATACScaling, InputScaling, ProteinScaling, RNAScaling, make_scaling, scale_batch
 from plkd.nn._student import Student
 from plkd.nn._teacher import Teacher
 from plkd.nn._tokenizer import PatternTokenizer
 
 __all__ = [
+    "ATACScaling",
+    "InputScaling",
     "PatternTokenizer",
+    "ProteinScaling",
     "RNAScaling",
     "Student",
     "Teacher",
@@ -28,6 +31,7 @@ __all__ = [
     "attention_rollout",
     "distillation_loss",
     "divergence_loss",
+    "make_scaling",
     "mean_entropy_loss",
     "prior_matching_loss",
     "released_divergence_loss",

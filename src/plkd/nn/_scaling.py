@@ -11,53 +11,34 @@ from torch import Tensor, nn
 TARGET_SUM = 1e4
 
 
-class RNAScaling(nn.Module):
-    """Scale RNA to log1p of counts per 10,000, each gene times a weight learned from the reference.
+class InputScaling(nn.Module):
+    """What the scalings of all kinds of features share: constants of the reference, and a weight per feature.
 
     Parameters
     ----------
-    gene_share
-        Mean share of each gene in a reference cell's counts, shape ``(n_features,)``, summing to 1. It says what
-        part of a reference cell's counts a gene-poor query can be expected to hold (:meth:`share_of`).
+    **constants
+        Constants of the reference by name, each of shape ``(n_features,)``; stored as float32 buffers.
 
     Attributes
     ----------
     weight
-        Weight of each gene, shape ``(n_features,)``, non-negative; 1 until training sets it
+        Weight of each feature, shape ``(n_features,)``, non-negative; 1 until training sets it
         (:func:`plkd.train.label_weights`).
-
-    Notes
-    -----
-    The library size of a cell is its counts over the model's genes that its data set has, divided by the reference's
-    mean share of those genes, so that a query that lacks genes lands on the reference's scale.
     """
 
-    gene_share: Tensor
     weight: Tensor
 
-    def __init__(self, gene_share: Tensor):
+    def __init__(self, **constants: Any):
         super().__init__()
-        self.register_buffer("gene_share", torch.as_tensor(gene_share, dtype=torch.float32))
-        self.register_buffer("weight", torch.ones_like(self.gene_share))
+        for name, values in constants.items():
+            self.register_buffer(name, torch.as_tensor(values, dtype=torch.float32))
+        self.register_buffer("weight", torch.ones_like(next(self.buffers())))
 
-    def share_of(self, present: Tensor) -> float:
-        """Return the reference's mean share of the genes that a data set has.
+    def scaled(self, x: Tensor, found: Tensor | None) -> Tensor:
+        """Return counts scaled, not yet weighted."""
+        raise NotImplementedError
 
-        Parameters
-        ----------
-        present
-            Whether the data set has each gene, bool, shape ``(n_features,)``.
-
-        Returns
-        -------
-        A number in (0, 1]; 1 where every gene is present or where the present genes hold no reference counts.
-        """
-        if bool(present.all()):
-            return 1.0
-        share = float(self.gene_share[present.to(self.gene_share.device)].sum())
-        return share if share > 0 else 1.0
-
-    def forward(self, x: Tensor, *, logged: bool = False, share: float = 1.0) -> Tensor:
+    def forward(self, x: Tensor, *, logged: bool = False, found: Tensor | None = None) -> Tensor:
         """Scale one mini-batch.
 
         Parameters
@@ -66,35 +47,167 @@ class RNAScaling(nn.Module):
             Counts, or log-normalised values, shape ``(n_obs, n_features)``, float, non-negative.
         logged
             Whether ``x`` is log-normalised already; it is then only weighted.
-        share
-            Result of :meth:`share_of` for the data set that the cells come from.
+        found
+            Which features the data set has, bool, shape ``(n_features,)``; None: all of them.
 
         Returns
         -------
-        Scaled values, shape ``(n_obs, n_features)``. A cell without counts stays all zero.
+        Scaled values, shape ``(n_obs, n_features)``. A cell without counts is all zero.
         """
-        if logged:
-            return x * self.weight
-        size = x.sum(dim=1, keepdim=True) / share
-        return torch.log1p(x * (TARGET_SUM / size.clamp_min(1e-12))) * self.weight
+        return (x if logged else self.scaled(x, found)) * self.weight
 
 
-def scale_batch(scaling: Mapping[str, RNAScaling], batch: Mapping[str, Any]) -> dict[str, Tensor]:
+class RNAScaling(InputScaling):
+    """Scale RNA to log1p of counts per 10,000, each gene times a weight learned from the reference.
+
+    Parameters
+    ----------
+    gene_share
+        Mean share of each gene in a reference cell's counts, shape ``(n_features,)``, summing to 1. It says what
+        part of a reference cell's counts a gene-poor query can be expected to hold (:meth:`share_of`).
+
+    Notes
+    -----
+    The library size of a cell is its counts over the model's genes that its data set has, divided by the reference's
+    mean share of those genes, so that a query that lacks genes lands on the reference's scale.
+    """
+
+    gene_share: Tensor
+
+    def __init__(self, gene_share: Any):
+        super().__init__(gene_share=gene_share)
+
+    def share_of(self, found: Tensor | None) -> Tensor | float:
+        """Return the reference's mean share of the genes that a data set has.
+
+        Parameters
+        ----------
+        found
+            Whether the data set has each gene, bool, shape ``(n_features,)``; None: all.
+
+        Returns
+        -------
+        A number in (0, 1]; 1 where every gene is there or where those there hold no reference counts.
+        """
+        return _share(self.gene_share, found)
+
+    def scaled(self, x: Tensor, found: Tensor | None) -> Tensor:
+        """Return log1p of counts per 10,000."""
+        return torch.log1p(x * (TARGET_SUM * self.share_of(found) / _size(x)))
+
+
+class ProteinScaling(InputScaling):
+    r"""Scale protein (ADT) counts to centred log ratios, less the reference's mean of each protein.
+
+    Parameters
+    ----------
+    log_mean
+        Mean of log1p of each protein's counts over the reference's cells, shape ``(n_features,)``.
+
+    Notes
+    -----
+    With :math:`d_i = \log(1 + x_i) - \bar\ell_i`, where :math:`\bar\ell` is ``log_mean``, a protein's value is
+    :math:`d_i - \bar d`, the mean taken over the proteins that the data set has: the centred log ratio of the cell less
+    that of the reference's mean cell over the same proteins. A panel that lacks proteins therefore lands on the
+    reference's scale, and a protein that is not there has the reference's mean, 0.
+    """
+
+    log_mean: Tensor
+
+    def __init__(self, log_mean: Any):
+        super().__init__(log_mean=log_mean)
+
+    def scaled(self, x: Tensor, found: Tensor | None) -> Tensor:
+        """Return centred log ratios less those of the reference's mean cell."""
+        differences = torch.log1p(x) - self.log_mean
+        measured = (x > 0).any(dim=1, keepdim=True)
+        if found is None:
+            return (differences - differences.mean(dim=1, keepdim=True)) * measured
+        there = found.to(differences.dtype)
+        mean = (differences * there).sum(dim=1, keepdim=True) / there.sum().clamp_min(1)
+        return (differences - mean) * there * measured
+
+
+class ATACScaling(InputScaling):
+    r"""Scale counts of accessible peaks to log1p of 10,000 times TF-IDF.
+
+    Parameters
+    ----------
+    peak_share
+        Mean share of each peak in a reference cell's counts, shape ``(n_features,)``, summing to 1; as
+        ``gene_share`` of :class:`RNAScaling`.
+    idf
+        Inverse document frequency, shape ``(n_features,)``: :math:`n / (1 + n_p)` of n reference cells of which
+        :math:`n_p` have the peak open.
+
+    Notes
+    -----
+    :math:`\log(1 + 10^4 \, \mathrm{tf}_p \, \mathrm{idf}_p)` with :math:`\mathrm{tf}_p` the peak's share of the cell's
+    counts. Counts of fragments, of insertions, and 0/1 are all taken as they are.
+    """
+
+    peak_share: Tensor
+    idf: Tensor
+
+    def __init__(self, peak_share: Any, idf: Any):
+        super().__init__(peak_share=peak_share, idf=idf)
+
+    def scaled(self, x: Tensor, found: Tensor | None) -> Tensor:
+        """Return log1p of scaled TF-IDF."""
+        return torch.log1p(x * (TARGET_SUM * _share(self.peak_share, found) / _size(x)) * self.idf)
+
+
+def _share(shares: Tensor, found: Tensor | None) -> Tensor | float:
+    if found is None or bool(found.all()):
+        return 1.0
+    share = shares[found].sum()
+    return share if float(share) > 0 else 1.0
+
+
+def _size(x: Tensor) -> Tensor:
+    """Counts of each cell; a tiny number where there are none."""
+    return x.sum(dim=1, keepdim=True).clamp_min(1e-12)
+
+
+_SCALINGS: dict[str, tuple[type[InputScaling], tuple[str, ...]]] = {
+    "rna": (RNAScaling, ("gene_share",)),
+    "protein": (ProteinScaling, ("log_mean",)),
+    "atac": (ATACScaling, ("peak_share", "idf")),
+}
+
+
+def make_scaling(kind: str, n_features: int, constants: Mapping[str, Any] | None = None) -> InputScaling:
+    """Return the input scaling of a kind of features.
+
+    Parameters
+    ----------
+    kind
+        ``"rna"``, ``"protein"`` or ``"atac"``.
+    n_features
+        Number of features.
+    constants
+        The reference's constants by name; None takes zeros, to be loaded over.
+    """
+    scaling, names = _SCALINGS[kind]
+    return scaling(**(constants or {name: torch.zeros(n_features) for name in names}))
+
+
+def scale_batch(scaling: Mapping[str, InputScaling], batch: Mapping[str, Any]) -> dict[str, Tensor]:
     """Scale a mini-batch of :class:`plkd.data.Cells`, modality by modality.
 
     Parameters
     ----------
     scaling
-        By modality name.
+        By kind.
     batch
-        With ``x`` and ``scale`` by modality.
+        With ``x`` and ``scale`` by kind.
 
     Returns
     -------
-    Scaled values by modality, each ``(n_obs, n_features)``; all zero where a cell lacks the modality.
+    Scaled values by kind, each ``(n_obs, n_features)``; all zero where a cell lacks the modality.
     """
     scaled = {}
-    for name, layer in scaling.items():
-        kind, share = batch["scale"][name]
-        scaled[name] = layer(batch["x"][name], logged=kind == "log", share=share)
+    for kind, layer in scaling.items():
+        scale, found = batch["scale"][kind]
+        scaled[kind] = layer(batch["x"][kind], logged=scale == "log", found=found)
     return scaled

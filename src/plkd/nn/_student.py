@@ -10,7 +10,7 @@ from torch import Tensor, nn
 class Student(nn.Module):
     """Linear, LayerNorm, GELU and dropout for each hidden layer, then a linear head.
 
-    The first layer is one linear map per modality, summed; a modality that a cell lacks is all zero and adds nothing.
+    The first layer is one linear map with bias per modality, summed over those that the cell was measured in.
 
     Parameters
     ----------
@@ -34,27 +34,29 @@ class Student(nn.Module):
     ):
         super().__init__()
         self.modalities = tuple(n_features)
-        # One bias is enough for the sum.
-        self.inputs = nn.ModuleList(
-            nn.Linear(n_features[name], n_hidden[0], bias=i == 0) for i, name in enumerate(self.modalities)
-        )
+        self.inputs = nn.ModuleList(nn.Linear(n_features[name], n_hidden[0]) for name in self.modalities)
         layers: list[nn.Module] = [nn.LayerNorm(n_hidden[0]), nn.GELU(), nn.Dropout(dropout)]
         for n_in, n_out in zip(n_hidden[:-1], n_hidden[1:], strict=True):
             layers += [nn.Linear(n_in, n_out), nn.LayerNorm(n_out), nn.GELU(), nn.Dropout(dropout)]
         self.hidden = nn.Sequential(*layers)
         self.head = nn.Linear(n_hidden[-1], n_labels)
 
-    def forward(self, x: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Mapping[str, Tensor], present: Mapping[str, Tensor] | None = None) -> tuple[Tensor, Tensor]:
         """Return logits, shape ``(n_obs, n_labels)``, and the latent, shape ``(n_obs, n_hidden[-1])``.
 
         Parameters
         ----------
         x
-            Scaled values by modality, each of shape ``(n_obs, n_features)``; all zero where a cell lacks the modality.
+            Scaled values by modality, each of shape ``(n_obs, n_features)``.
+        present
+            By modality, whether each cell was measured in it, bool, shape ``(n_obs,)``; None: every cell in every one. A
+            missing modality's bias is left out too, so that zeros and *not measured* differ.
         """
-        first, *others = self.modalities
-        total = self.inputs[0](x[first])
-        for name, layer in zip(others, self.inputs[1:], strict=True):
-            total = total + layer(x[name])
+        parts = [layer(x[name]) for name, layer in zip(self.modalities, self.inputs, strict=True)]
+        if present is not None and len(parts) > 1:
+            parts = [part * present[name][:, None] for name, part in zip(self.modalities, parts, strict=True)]
+        total = parts[0]
+        for part in parts[1:]:
+            total = total + part
         latent = self.hidden(total)
         return self.head(latent), latent

@@ -11,6 +11,7 @@ from scipy import sparse
 
 from plkd.patterns._coverage import CoverageReport, dropped_frame, kept_frame
 from plkd.patterns._filter import match
+from plkd.patterns._kinds import check_kind
 from plkd.patterns._set import PatternSet
 
 
@@ -22,7 +23,7 @@ def concat(*sets: PatternSet, **by_kind: PatternSet) -> PatternSet:
     *sets
         Sets whose kinds are kept.
     **by_kind
-        Sets by kind, such as ``rna=..., protein=...``; all their patterns get that kind.
+        Sets by kind, ``rna=..., protein=..., atac=...``; all their patterns get that kind.
 
     Returns
     -------
@@ -35,7 +36,7 @@ def concat(*sets: PatternSet, **by_kind: PatternSet) -> PatternSet:
     TypeError
         If something else than a PatternSet is given.
     ValueError
-        If nothing is given.
+        If nothing is given, or a kind is unknown.
 
     Examples
     --------
@@ -48,6 +49,7 @@ def concat(*sets: PatternSet, **by_kind: PatternSet) -> PatternSet:
         if not isinstance(one, PatternSet):
             msg = f"concat joins PatternSet objects, found a {type(one).__name__}; read it first: plkd.patterns.read(...)."
             raise TypeError(msg)
+    by_kind = {check_kind(kind): one for kind, one in by_kind.items()}
     parts = [*sets, *(replace(one, kinds=(kind,) * len(one)) for kind, one in by_kind.items())]
     if not parts:
         msg = "concat needs at least one PatternSet, such as concat(curated, learned) or concat(rna=..., protein=...)."

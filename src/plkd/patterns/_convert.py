@@ -12,6 +12,8 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from plkd.patterns._kinds import KINDS
+
 logger = logging.getLogger("plkd")
 
 Members = dict[str, dict[str, float]]
@@ -104,6 +106,30 @@ def members_from_frame(frame: pd.DataFrame, source_col: str, target_col: str, we
             raise ValueError(msg)
     members = {name: {f: w for f, w in row.items() if w != 0 and f} for name, row in members.items()}
     return without_empty(members, "the frame")
+
+
+def kinds_from_frame(frame: pd.DataFrame, source_col: str, kind_col: str | None) -> dict[str, str]:
+    """Read the kind of each pattern of a long table; empty where there is no such column, missing entries are left out."""
+    if kind_col is None or (kind_col == "kind" and kind_col not in frame.columns):
+        return {}
+    if kind_col not in frame.columns:
+        columns = [str(column) for column in frame.columns]
+        msg = f"kind_col={kind_col!r} is not a column of the frame; its columns are {columns}. Pass kind_col=<one>."
+        raise KeyError(msg)
+    kinds: dict[str, str] = {}
+    pairs = frame[[source_col, kind_col]].dropna().drop_duplicates()
+    for key, value in zip(pairs[source_col], pairs[kind_col], strict=True):
+        name, kind = str(key).strip(), str(value)
+        if kind not in KINDS:
+            msg = (
+                f"column {kind_col!r} holds {kind!r}, which is not a kind of features ({', '.join(KINDS)}); "
+                "pass kind_col=None to read the frame without it."
+            )
+            raise ValueError(msg)
+        if kinds.setdefault(name, kind) != kind:
+            msg = f"pattern {name!r} has two kinds, {kinds[name]} and {kind}; give each kind a pattern of its own name."
+            raise ValueError(msg)
+    return kinds
 
 
 def membership_of(members: Members) -> tuple[list[str], sparse.csc_matrix]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
+from scipy import sparse
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +82,18 @@ class CoverageReport:
             more = len(self.uncovered) - 3
             text += f" In no pattern: {', '.join(self.uncovered[:3])}{f' and {more:,} more' if more > 0 else ''}."
         return text
+
+
+def covered_rows(membership: sparse.csc_matrix) -> np.ndarray:
+    """Whether each feature lies in a pattern, bool of shape ``(n_features,)``."""
+    covered = np.zeros(membership.shape[0], dtype=bool)
+    covered[membership.indices] = True
+    return covered
+
+
+def uncovered_names(features: tuple[str, ...], membership: sparse.csc_matrix) -> tuple[str, ...]:
+    """Names of the features that lie in no pattern."""
+    return tuple(features[row] for row in np.flatnonzero(~covered_rows(membership)))
 
 
 def kept_frame(patterns: list[str], n_in_set: ArrayLike, n_found: ArrayLike, sources: list[str]) -> pd.DataFrame:

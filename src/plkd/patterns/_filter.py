@@ -9,6 +9,7 @@ import pandas as pd
 from scipy import sparse
 
 from plkd.patterns._identifiers import FEW, mismatch
+from plkd.patterns._lookup import Lookup
 
 
 def feature_names(names: Iterable[str]) -> tuple[str, ...]:
@@ -20,20 +21,6 @@ def feature_names(names: Iterable[str]) -> tuple[str, ...]:
         msg = f"feature names must be unique, but {first!r} occurs more than once; call adata.var_names_make_unique()."
         raise ValueError(msg)
     return features
-
-
-def names_to_match(features: tuple[str, ...], genes: Iterable[str] | None) -> list[str]:
-    """Return the name under which each feature is looked up: its gene, or its own name where the gene is missing."""
-    if genes is None:
-        return list(features)
-    symbols = list(genes)
-    if len(symbols) != len(features):
-        msg = f"genes holds {len(symbols)} entries for {len(features)} features; pass one gene per feature, in order."
-        raise ValueError(msg)
-    return [
-        feature if pd.isna(gene) or not str(gene).strip() else str(gene).strip()
-        for feature, gene in zip(features, symbols, strict=True)
-    ]
 
 
 def match(wanted: Sequence[str], available: Sequence[str]) -> tuple[sparse.csr_matrix, np.ndarray]:
@@ -55,14 +42,14 @@ def match(wanted: Sequence[str], available: Sequence[str]) -> tuple[sparse.csr_m
 def reasons_to_drop(
     membership: sparse.csc_matrix,
     names: Sequence[str],
+    sizes: np.ndarray,
     *,
     min_size: int,
     max_size: int | None,
     max_patterns: int | None,
     max_overlap: float,
 ) -> list[str]:
-    """Say for each pattern why it is dropped; an empty text where it is kept."""
-    sizes = np.diff(membership.indptr)
+    """Say for each pattern of the given size why it is dropped; an empty text where it is kept."""
     reasons = [""] * len(names)
     for i, size in enumerate(sizes):
         if size < min_size:
@@ -100,28 +87,35 @@ def _mark_near_duplicates(
             kept[i] = True
 
 
-def refuse_mismatch(wanted: Sequence[str], available: Sequence[str], found: np.ndarray, *, argument: str) -> None:
+def refuse_mismatch(wanted: Sequence[str], lookup: Lookup, found: np.ndarray) -> None:
     """Raise where hardly any name meets and the reason is known; a pattern that survives by chance is no excuse."""
     n_found = int(found.sum())
     # Relative to the smaller side: ten proteins that all meet a collection of 10,000 genes are no mismatch.
-    if n_found >= FEW * min(len(wanted), len(available)):
+    if n_found >= FEW * min(len(wanted), len(lookup.names)):
         return
-    cause = mismatch(wanted, available, n_found=n_found, argument=argument)
+    cause = mismatch(wanted, lookup.names, n_found=n_found, argument=lookup.argument)
     if cause is not None:
-        msg = f"only {n_found:,} of {len(wanted):,} pattern features are among the {argument}. {cause}"
+        msg = f"only {n_found:,} of {len(wanted):,} pattern features are among the {lookup.argument}. {cause}"
         raise ValueError(msg)
 
 
 def nothing_left(
     wanted: Sequence[str],
-    available: Sequence[str],
+    lookup: Lookup,
     found: np.ndarray,
     sizes: np.ndarray,
     *,
-    argument: str,
+    kind: str,
     filters: dict[str, float | None],
 ) -> str:
     """Explain that no pattern survives: no name meets, or the filters are too strict."""
+    available, argument = lookup.names, lookup.argument
+    if kind == "atac" and argument == "feature names" and not found.any():
+        return (
+            f"no pattern is left: peaks such as {available[0]!r} are in none of the patterns, which hold {', '.join(wanted[:3])}. "
+            "Sets of genes serve peaks through the genes near them: "
+            "genes=plkd.patterns.from_peaks(peaks, genes_table, genome=...)."
+        )
     text = f"no pattern is left: {int(found.sum()):,} of {len(wanted):,} pattern features are among the {argument}"
     if not found.any():
         return (

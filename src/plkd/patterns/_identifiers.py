@@ -72,7 +72,7 @@ def _ensembl_mismatch(
 def _case_mismatch(wanted: Sequence[str], available: Sequence[str], n_found: int, argument: str) -> str | None:
     if not _met([name.upper() for name in wanted], [name.upper() for name in available], n_found):
         return None
-    in_sets, in_data = _case(wanted), _case(available)
+    in_sets, in_data = letter_case(wanted), letter_case(available)
     in_sets_by_upper = {name.upper(): name for name in wanted}
     pairs = [(in_sets_by_upper[name.upper()], name) for name in available if name.upper() in in_sets_by_upper]
     differing = [pair for pair in pairs if pair[0] != pair[1]][:3]
@@ -107,7 +107,7 @@ def _met(wanted: Sequence[str], available: Sequence[str], n_found: int) -> bool:
     return len(one & other) >= max(1.0, FEW * min(len(one), len(other)), 4 * n_found)
 
 
-def _case(names: Sequence[str]) -> str:
+def letter_case(names: Sequence[str]) -> str:
     """Return the letter case that most names have: ``upper`` (CD3D), ``title`` (Cd3d), ``lower`` or ``mixed``."""
     for case, test in (("upper", str.isupper), ("title", _is_title), ("lower", str.islower)):
         if 2 * sum(map(test, names)) > len(names):

@@ -13,7 +13,9 @@ import pandas as pd
 from scipy import sparse
 
 from plkd.patterns import _convert, _filter, _state
-from plkd.patterns._coverage import CoverageReport, dropped_frame, kept_frame
+from plkd.patterns._coverage import CoverageReport, covered_rows, dropped_frame, kept_frame, uncovered_names
+from plkd.patterns._kinds import MIN_SIZES, check_kind
+from plkd.patterns._lookup import look_up, mean_membership, selection_of
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -146,6 +148,7 @@ class PatternSet:
         source_col: str = "source",
         target_col: str = "target",
         weight_col: str | None = "weight",
+        kind_col: str | None = "kind",
     ) -> PatternSet:
         """Read a long table, one row per pattern and feature (decoupler's net format).
 
@@ -159,13 +162,16 @@ class PatternSet:
             Column of feature names.
         weight_col
             Column of weights. None, or ``weight`` where the table has no such column: all weights are 1.
+        kind_col
+            Column of the patterns' kinds, as :meth:`to_frame` writes it. None, or ``kind`` where the table has no such
+            column: all are ``rna``.
 
         Raises
         ------
         KeyError
             If a named column does not exist.
         ValueError
-            If names are missing, or one feature has two weights in a pattern.
+            If names are missing, one feature has two weights in a pattern, or a pattern two kinds or an unknown one.
 
         Examples
         --------
@@ -174,8 +180,10 @@ class PatternSet:
         [1.0, -0.5]
         """
         members = _convert.members_from_frame(df, source_col, target_col, weight_col)
+        kinds = _convert.kinds_from_frame(df, source_col, kind_col)
         features, membership = _convert.membership_of(members)
-        return cls(tuple(members), tuple(features), membership, ("frame",) * len(members))
+        sources, kinds_of = ("frame",) * len(members), tuple(kinds.get(name, "rna") for name in members)
+        return cls(tuple(members), tuple(features), membership, sources, kinds_of)
 
     @classmethod
     def from_matrix(
@@ -253,7 +261,7 @@ class PatternSet:
         fields = _state.unpack(state)
         report = None
         if "kept" in fields:
-            uncovered = _uncovered(fields["features"], fields["membership"])
+            uncovered = uncovered_names(fields["features"], fields["membership"])
             report = CoverageReport(len(fields["features"]), uncovered, fields.pop("kept"), fields.pop("dropped"))
         return cls(**fields, report=report)
 
@@ -264,20 +272,27 @@ class PatternSet:
         return {name: self[name] for name in self.names}
 
     def to_frame(self) -> pd.DataFrame:
-        """Return one row per pattern and feature: ``source`` (pattern), ``target`` (feature), ``weight``."""
-        return pd.DataFrame(
-            {
-                "source": np.repeat(np.asarray(self.names, dtype=object), self.sizes),
-                "target": np.asarray(self.features, dtype=object)[self.membership.indices],
-                "weight": self.membership.data.astype(np.float64),
-            }
-        )
+        """Return one row per pattern and feature: ``source`` (pattern), ``target`` (feature), ``weight``.
+
+        A column ``kind`` is there only where some patterns are not of ``rna``. :meth:`from_frame` reads the table back.
+        """
+        columns = {
+            "source": np.repeat(np.asarray(self.names, dtype=object), self.sizes),
+            "target": np.asarray(self.features, dtype=object)[self.membership.indices],
+            "weight": self.membership.data.astype(np.float64),
+        }
+        if set(self.kinds) - {"rna"}:
+            columns["kind"] = np.repeat(np.asarray(self.kinds, dtype=object), self.sizes)
+        return pd.DataFrame(columns)
 
     def to_gmt(self, path: str | Path) -> None:
         """Write a GMT file with the sources as second column; gzipped where the name ends in ``.gz``.
 
-        GMT has no place for weights, kinds and features outside every pattern; weights other than 1 are warned about.
+        GMT has no place for weights, kinds and features outside every pattern; weights other than 1 and kinds other than
+        ``rna`` are warned about.
         """
+        if set(self.kinds) - {"rna"}:
+            logger.warning("GMT carries no kinds; use to_frame() to keep %s", ", ".join(dict.fromkeys(self.kinds)))
         if (self.membership.data != 1).any():
             logger.warning("GMT carries no weights; use to_frame() to keep those of %d patterns", self.n_patterns)
         _convert.write_gmt(Path(path), self.to_dict(), self.sources)
@@ -304,28 +319,35 @@ class PatternSet:
         names: Iterable[str],
         *,
         kind: str = "rna",
-        genes: Iterable[str] | None = None,
-        min_size: int = 5,
+        genes: Iterable[str | Iterable[str] | None] | Mapping[str, str | Iterable[str]] | None = None,
+        min_size: int | None = None,
         max_size: int | None = 500,
         max_patterns: int | None = None,
         max_overlap: float = 0.8,
     ) -> PatternSet:
         """Match the patterns to the features of a data set and filter them.
 
+        Sets of genes serve every kind of feature: proteins through the genes that encode them, peaks through the genes near
+        them. Of a set whose patterns were made for several kinds (:func:`plkd.patterns.concat`), those of ``kind`` are used,
+        otherwise those of ``rna``.
+
         Parameters
         ----------
         names
             Unique feature names of the data; the result has exactly these features, in this order.
         kind
-            Kind of these features, stored for every pattern of the result.
+            Kind of these features, ``rna``, ``protein`` or ``atac``, stored for every pattern of the result.
         genes
-            For each feature the gene that is looked up in the patterns, for data indexed by Ensembl identifiers,
-            proteins or peaks; where it is missing the feature's own name is used. None looks up the names. Features
-            that share a gene all join its patterns.
+            For each feature the gene, or the genes, looked up in the patterns: one entry per feature in order, or
+            ``{feature: genes}`` such as :func:`plkd.patterns.from_peaks` makes. Where an entry is missing the feature's own
+            name is used, where it is an empty list none. A feature joins the patterns of all its genes. None looks up the
+            names; with ``kind="protein"`` also the genes of the proteins, taken from their names by
+            :func:`plkd.patterns.protein_genes` (mouse genes where the patterns are written Cd3e), and logs how many.
         min_size
-            Fewest features of the data that a pattern must hold.
+            Fewest features of the data that a pattern must hold. None: 2 for proteins, 5 otherwise.
         max_size
-            Most features of the data that a pattern may hold. None sets no limit.
+            Most features of the data that a pattern may hold. None sets no limit. The size of a pattern of peaks is the
+            number of its genes that have peaks, where that is smaller: a gene has many peaks.
         max_patterns
             Keep at most so many, the largest ones (ties by name). None keeps all.
         max_overlap
@@ -334,13 +356,14 @@ class PatternSet:
 
         Returns
         -------
-        The kept patterns in their order, with ``report`` set.
+        The kept patterns in their order, with ``report`` set. The weight of a feature with several genes in a pattern is
+        their mean.
 
         Raises
         ------
         ValueError
-            If feature names repeat; if hardly a name meets and they differ by letter case or by kind of identifier,
-            which the message names; or if no pattern is left.
+            If feature names repeat; if ``kind`` is unknown; if hardly a name meets and they differ by letter case or by kind
+            of identifier, which the message names; or if no pattern is left.
 
         Examples
         --------
@@ -348,39 +371,62 @@ class PatternSet:
         >>> matched = sets.for_features(["LYZ", "CD3E", "CD2"], min_size=2)
         >>> matched.features, matched.to_dict()
         (('LYZ', 'CD3E', 'CD2'), {'T': ['CD3E', 'CD2']})
+        >>> sets.for_features(["CD3", "CD20", "CD2"], kind="protein").to_dict()
+        {'T': ['CD3', 'CD2']}
         """
         features = _filter.feature_names(names)
-        available = _filter.names_to_match(features, genes)
-        selection, found = _filter.match(self.features, available)
-        argument = "feature names" if genes is None else "genes"
-        _filter.refuse_mismatch(self.features, available, found, argument=argument)
-        membership = sparse.csc_matrix(selection @ self.membership)
-        n_found = np.diff(self.membership[np.flatnonzero(found)].tocsc().indptr)
+        serving = self._serving(check_kind(kind))
+        lookup = look_up(features, serving.features, kind=kind, genes=genes)
+        selection = selection_of(lookup, serving.features, len(features))
+        found = np.bincount(selection.indices, minlength=serving.n_features) > 0
+        _filter.refuse_mismatch(serving.features, lookup, found)
+        membership = mean_membership(selection, serving.membership)
+        n_found = np.diff(serving.membership[np.flatnonzero(found)].tocsc().indptr)
+        sizes = np.diff(membership.indptr)
+        if kind == "atac":
+            sizes = np.minimum(sizes, n_found)
         filters: dict[str, Any] = {
-            "min_size": min_size,
+            "min_size": MIN_SIZES[kind] if min_size is None else min_size,
             "max_size": max_size,
             "max_patterns": max_patterns,
             "max_overlap": max_overlap,
         }
-        reasons = _filter.reasons_to_drop(membership, self.names, **filters)
+        reasons = _filter.reasons_to_drop(membership, serving.names, sizes, **filters)
         keep = [i for i, reason in enumerate(reasons) if not reason]
         drop = [i for i, reason in enumerate(reasons) if reason]
         if not keep:
-            sizes = np.diff(membership.indptr)
-            msg = _filter.nothing_left(self.features, available, found, sizes, argument=argument, filters=filters)
+            msg = _filter.nothing_left(serving.features, lookup, found, sizes, kind=kind, filters=filters)
             raise ValueError(msg)
         membership = membership[:, keep]
-        kept_names, kept_sources = [self.names[i] for i in keep], [self.sources[i] for i in keep]
+        kept_names, kept_sources = [serving.names[i] for i in keep], [serving.sources[i] for i in keep]
         report = CoverageReport(
             n_features=len(features),
-            uncovered=_uncovered(features, membership),
-            kept=kept_frame(kept_names, self.sizes[keep], n_found[keep], kept_sources),
+            uncovered=uncovered_names(features, membership),
+            kept=kept_frame(kept_names, serving.sizes[keep], n_found[keep], kept_sources),
             dropped=dropped_frame(
-                [self.names[i] for i in drop], self.sizes[drop], n_found[drop], [reasons[i] for i in drop]
+                [serving.names[i] for i in drop], serving.sizes[drop], n_found[drop], [reasons[i] for i in drop]
             ),
         )
         logger.info("patterns: %s", report)
         return PatternSet(tuple(kept_names), features, membership, tuple(kept_sources), (kind,) * len(keep), report)
+
+    def _serving(self, kind: str) -> PatternSet:
+        """Return the patterns made for a kind, otherwise the sets of genes, otherwise all; with the features they hold."""
+        for wanted in (kind, "rna"):
+            columns = [i for i, own in enumerate(self.kinds) if own == wanted]
+            if len(columns) == len(self):
+                return self
+            if columns:
+                membership = self.membership[:, columns]
+                rows = np.flatnonzero(covered_rows(membership))
+                return PatternSet(
+                    tuple(self.names[i] for i in columns),
+                    tuple(self.features[i] for i in rows),
+                    membership[rows],
+                    tuple(self.sources[i] for i in columns),
+                    (wanted,) * len(columns),
+                )
+        return self
 
     # looking ---------------------------------------------------------------------------------------------------
 
@@ -407,7 +453,7 @@ class PatternSet:
     @property
     def covered(self) -> np.ndarray:
         """Whether each feature lies in a pattern, bool of shape ``(n_features,)``."""
-        return _covered(self.membership)
+        return covered_rows(self.membership)
 
     def __len__(self) -> int:
         return self.n_patterns
@@ -448,13 +494,3 @@ class PatternSet:
         n_covered = int(self.covered.sum())
         share = 100 * n_covered / self.n_features if self.n_features else 0.0
         return f"{text}; covers {n_covered:,} of {self.n_features:,} features ({share:.1f} %)"
-
-
-def _covered(membership: sparse.csc_matrix) -> np.ndarray:
-    covered = np.zeros(membership.shape[0], dtype=bool)
-    covered[membership.indices] = True
-    return covered
-
-
-def _uncovered(features: tuple[str, ...], membership: sparse.csc_matrix) -> tuple[str, ...]:
-    return tuple(features[row] for row in np.flatnonzero(~_covered(membership)))

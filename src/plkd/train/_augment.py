@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
@@ -26,3 +28,38 @@ def hide_features(x: dict[str, Tensor], rate: float) -> dict[str, Tensor]:
         own = torch.rand(values.shape[0], 1, device=values.device) * min(2 * rate, 1.0)
         hidden[name] = values * (torch.rand_like(values) >= own)
     return hidden
+
+
+def hide_modalities(
+    x: Mapping[str, Tensor], present: Mapping[str, Tensor], rate: float
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Hide whole modalities from some cells, so that a network learns to do with any subset.
+
+    Parameters
+    ----------
+    x, present
+        Scaled values, and whether each cell was measured, by modality.
+    rate
+        Share of the cells measured in several modalities that lose some: a subset drawn evenly from those that leave at
+        least one and hide at least one.
+
+    Returns
+    -------
+    Values, zero where hidden, and the presence that is left.
+    """
+    if rate == 0 or len(x) < 2:
+        return dict(x), dict(present)
+    names = list(x)
+    measured = torch.stack([present[name] for name in names], dim=1)
+    kept = measured & (torch.rand(measured.shape, device=measured.device) < 0.5)
+    chosen = torch.rand(len(measured), device=measured.device) < rate
+    # Neither all nor none: drawn again until each chosen cell keeps some and loses some.
+    several = measured.sum(dim=1) > 1
+    while bool((redo := several & chosen & ((kept.sum(1) == 0) | (kept == measured).all(1))).any()):
+        again = measured & (torch.rand(measured.shape, device=measured.device) < 0.5)
+        kept = torch.where(redo[:, None], again, kept)
+    left = torch.where((several & chosen)[:, None], kept, measured)
+    return (
+        {name: x[name] * left[:, i : i + 1] for i, name in enumerate(names)},
+        {name: left[:, i] for i, name in enumerate(names)},
+    )

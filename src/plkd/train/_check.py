@@ -14,6 +14,7 @@ _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "temperature": (lambda v: _within(v, 0) and v > 0, "a number above 0"),
     "balance": (lambda v: _within(v, 0, 1), "a number in [0, 1]"),
     "hide_rate": (lambda v: _within(v, 0, 1), "a number in [0, 1]"),
+    "modality_dropout": (lambda v: _within(v, 0, 1), "a number in [0, 1]"),
     "kd_weight": (lambda v: _within(v, 0, 1), "a number in [0, 1]"),
     "label_smoothing": (lambda v: _within(v, 0, 1) and v < 1, "a number in [0, 1)"),
     "weight_decay": (lambda v: _within(v, 0), "a number of at least 0"),

@@ -10,7 +10,6 @@ from torch.nn import functional as F
 
 from plkd.module import PLKDModule
 from plkd.nn import distillation_loss, mean_entropy_loss, prior_matching_loss
-from plkd.train._augment import hide_features
 from plkd.train._plan import SCORE, PhasePlan
 
 
@@ -33,10 +32,10 @@ class DistillationPlan(PhasePlan):
         ``"prior"`` is :func:`~plkd.nn.prior_matching_loss`, ``"released"`` the authors' :func:`~plkd.nn.mean_entropy_loss`.
     entropy_weight
         Weight of that term; 0 leaves it out.
-    hide_rate, label_smoothing
+    label_smoothing
         As for the Teacher.
     **kwargs
-        Optimiser and schedule, as in :class:`~plkd.train._plan.PhasePlan`.
+        Optimiser, schedule and what is hidden, as in :class:`~plkd.train._plan.PhasePlan`.
     """
 
     phase = "student"
@@ -52,7 +51,6 @@ class DistillationPlan(PhasePlan):
         temperature: float,
         entropy: Literal["prior", "released"],
         entropy_weight: float,
-        hide_rate: float,
         label_smoothing: float,
         **kwargs: Any,
     ):
@@ -61,11 +59,11 @@ class DistillationPlan(PhasePlan):
         self.register_buffer("prior", prior, persistent=False)
         self.kd_weight, self.temperature = kd_weight, temperature
         self.entropy, self.entropy_weight = entropy, entropy_weight
-        self.hide_rate, self.label_smoothing = hide_rate, label_smoothing
+        self.label_smoothing = label_smoothing
 
     def outputs(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
-        """Run the Student on cells with hidden features."""
-        return self.module.student(hide_features(self.module.scale(batch), self.hide_rate))
+        """Run the Student on cells with hidden features and modalities."""
+        return self.module.student(*self.view(batch))
 
     def training_loss(self, batch: dict[str, Any], logits: Tensor, latent: Tensor) -> dict[str, Tensor]:
         """Return the loss and its parts."""
@@ -88,4 +86,4 @@ class DistillationPlan(PhasePlan):
 
     def validation_logits(self, batch: dict[str, Any]) -> Tensor:
         """Return the Student's logits."""
-        return self.module.student(self.module.scale(batch))[0]
+        return self.module.student(self.module.scale(batch), batch["present"])[0]

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from plkd.module import PLKDModule
+from plkd.train._augment import hide_features, hide_modalities
 
 #: Share of the steps that the one-cycle schedule spends on the way up.
 WARMUP_SHARE = 0.2
@@ -41,6 +42,10 @@ class PhasePlan(pl.LightningModule):
     schedule
         ``"one_cycle"``: up over the first fifth, then a cosine to zero; ``"cosine"``: down to 1 % of ``lr``;
         ``"constant"``.
+    hide_rate
+        Mean share of the features hidden from each training cell.
+    modality_dropout
+        Share of the training cells with several modalities of which some are hidden.
     first_epoch, first_step
         Epochs and steps done before, in a resumed run.
     """
@@ -58,6 +63,8 @@ class PhasePlan(pl.LightningModule):
         weight_decay: float,
         optimizer: Literal["adamw", "adam", "sgd"],
         schedule: Literal["one_cycle", "cosine", "constant"],
+        hide_rate: float,
+        modality_dropout: float,
         first_epoch: int = 0,
         first_step: int = 0,
     ):
@@ -68,11 +75,17 @@ class PhasePlan(pl.LightningModule):
         self.module, self.network = module, network
         self.n_steps, self.lr, self.weight_decay = n_steps, lr, weight_decay
         self.optimizer_name, self.schedule = optimizer, schedule
+        self.hide_rate, self.modality_dropout = hide_rate, modality_dropout
         macro = {"num_classes": max(module.n_labels, 2), "average": "macro"}
         self.f1 = torchmetrics.classification.MulticlassF1Score(**macro)
         self.accuracy = torchmetrics.classification.MulticlassAccuracy(
             num_classes=macro["num_classes"], average="micro"
         )
+
+    def view(self, batch: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Return a training view of a mini-batch: scaled values and presence, some features and modalities hidden."""
+        x = hide_features(self.module.scale(batch), self.hide_rate)
+        return hide_modalities(x, batch["present"], self.modality_dropout)
 
     @abstractmethod
     def outputs(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:

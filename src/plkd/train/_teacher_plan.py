@@ -9,7 +9,6 @@ from torch.nn import functional as F
 
 from plkd.module import PLKDModule
 from plkd.nn import alignment_loss, divergence_loss, released_divergence_loss
-from plkd.train._augment import hide_features
 from plkd.train._plan import PhasePlan
 
 
@@ -24,12 +23,10 @@ class TeacherPlan(PhasePlan):
         ``"probabilities"`` is :func:`~plkd.nn.divergence_loss`, ``"released"`` the authors' form.
     divergence_weight, alignment_weight
         Weights of the terms; 0 leaves one out.
-    hide_rate
-        Mean share of the features hidden from each training cell.
     label_smoothing
         Share of the target spread evenly over the labels, in [0, 1).
     **kwargs
-        Optimiser and schedule, as in :class:`~plkd.train._plan.PhasePlan`.
+        Optimiser, schedule and what is hidden, as in :class:`~plkd.train._plan.PhasePlan`.
     """
 
     phase = "teacher"
@@ -42,18 +39,17 @@ class TeacherPlan(PhasePlan):
         divergence: Literal["probabilities", "released"],
         divergence_weight: float,
         alignment_weight: float,
-        hide_rate: float,
         label_smoothing: float,
         **kwargs: Any,
     ):
         super().__init__(module, module.teacher, **kwargs)
         self.divergence = divergence
         self.divergence_weight, self.alignment_weight = divergence_weight, alignment_weight
-        self.hide_rate, self.label_smoothing = hide_rate, label_smoothing
+        self.label_smoothing = label_smoothing
 
     def outputs(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
-        """Run the Teacher on cells with hidden features."""
-        out = self.module.teacher(hide_features(self.module.scale(batch), self.hide_rate), batch["present"])
+        """Run the Teacher on cells with hidden features and modalities."""
+        out = self.module.teacher(*self.view(batch))
         return out.logits, out.latent
 
     def training_loss(self, batch: dict[str, Any], logits: Tensor, latent: Tensor) -> dict[str, Tensor]:

@@ -1,0 +1,154 @@
+"""Where the modalities of a model lie in a data set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from mudata import MuData
+
+from plkd.data._matrix import get_matrix
+from plkd.data._scale import Scale
+
+#: Kinds of features a model knows, in the order of its networks' inputs.
+KINDS = ("rna", "protein", "atac")
+
+
+@dataclass(frozen=True)
+class ModalitySpec:
+    """One modality of a model, as the reference was registered.
+
+    Attributes
+    ----------
+    kind
+        ``"rna"``, ``"protein"`` or ``"atac"``.
+    features
+        Feature names, in the model's order.
+    scale
+        Scale of the reference, ``"counts"`` or ``"log"``.
+    name
+        The user's name of the modality in a MuData; None for a reference in an AnnData.
+    layer
+        Layer that holds the values; None is ``X``.
+    obsm
+        Key of ``obsm`` that holds the values (proteins of an AnnData); None: a layer or ``X``.
+    """
+
+    kind: str
+    features: tuple[str, ...]
+    scale: Scale = "counts"
+    name: str | None = None
+    layer: str | None = None
+    obsm: str | None = None
+
+    @property
+    def called(self) -> str:
+        """What the user calls the modality."""
+        return self.name or self.obsm or self.kind
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain lists and text, JSON-able."""
+        return {**asdict(self), "features": list(self.features)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> ModalitySpec:
+        """Read the result of :meth:`to_dict`."""
+        return cls(**{**values, "features": tuple(values["features"])})
+
+
+@dataclass(frozen=True)
+class Table:
+    """One modality of a data set: its matrix, its names, and where it was found.
+
+    Attributes
+    ----------
+    matrix
+        Cells x features, of any kind that :class:`~plkd.data.Rows` reads.
+    features
+        Names of the columns.
+    where
+        Place in words, for messages.
+    layers
+        Names of the layers beside it, for messages.
+    position
+        For each cell of the data set its row in ``matrix``, ``-1`` where it was not measured; None: row by row.
+    """
+
+    matrix: Any
+    features: pd.Index
+    where: str
+    layers: tuple[str, ...] = ()
+    position: np.ndarray | None = None
+
+
+def find_table(data: AnnData | MuData, spec: ModalitySpec) -> Table | None:
+    """Return the table that a spec names, or None where the data set has no such modality.
+
+    Raises
+    ------
+    KeyError
+        If the modality is there and its layer is not.
+    ValueError
+        If its ``X`` is wanted and there is none, or cell names repeat within a modality.
+    """
+    if isinstance(data, MuData):
+        if spec.name is None or spec.name not in data.mod:
+            return None
+        return modality_table(data, spec.name, spec.layer)
+    if spec.obsm is not None:
+        return obsm_table(data, spec.obsm, spec.features) if spec.obsm in data.obsm else None
+    return layer_table(data, spec.layer)
+
+
+def layer_table(adata: AnnData, layer: str | None, *, called: str = "adata") -> Table:
+    """Return ``X`` or a layer of an AnnData."""
+    matrix, where = get_matrix(adata, layer, called=called)
+    return Table(matrix, adata.var_names, where, tuple(str(name) for name in adata.layers.keys() if name is not None))
+
+
+def modality_table(mdata: MuData, name: str, layer: str | None) -> Table:
+    """Return a modality of a MuData, its rows matched by name to the cells of the whole."""
+    adata = mdata.mod[name]
+    table = layer_table(adata, layer, called=f"mdata[{name!r}]")
+    if adata.obs_names.equals(mdata.obs_names):
+        return table
+    for names, where in ((adata.obs_names, f"mdata[{name!r}]"), (mdata.obs_names, "mdata")):
+        if not names.is_unique:
+            twice = names[names.duplicated()][0]
+            raise ValueError(
+                f"Cell names repeat in {where}, e.g. {twice!r}, so the modalities cannot be matched. "
+                f"Fix: `mdata[{name!r}].obs_names_make_unique(); mdata.update()`."
+            )
+    position = adata.obs_names.get_indexer(mdata.obs_names).astype(np.int64)
+    return Table(table.matrix, table.features, table.where, table.layers, position)
+
+
+def obsm_table(adata: AnnData, key: str, names: tuple[str, ...] | None = None) -> Table:
+    """Return an entry of ``obsm``; an array without column names has those of ``uns`` or, if as many, ``names``.
+
+    Raises
+    ------
+    KeyError
+        If there is no such key.
+    ValueError
+        If columns cannot be named.
+    """
+    if key not in adata.obsm:
+        raise KeyError(
+            f"protein_expression_obsm_key={key!r} is not in adata.obsm; found {list(adata.obsm.keys())}. "
+            "Fix: name one of these."
+        )
+    matrix = adata.obsm[key]
+    if isinstance(matrix, pd.DataFrame):
+        return Table(matrix, pd.Index(matrix.columns.astype(str)), f"adata.obsm[{key!r}]")
+    if names is None or len(names) != matrix.shape[1]:
+        raise ValueError(
+            f"adata.obsm[{key!r}] is an array of {matrix.shape[1]} columns without names; expected a DataFrame. Fix: "
+            f"`adata.obsm[{key!r}] = pd.DataFrame(adata.obsm[{key!r}], adata.obs_names, columns=protein_names)`, or "
+            "pass protein_names_uns_key at setup."
+        )
+    return Table(matrix, pd.Index(names), f"adata.obsm[{key!r}]")

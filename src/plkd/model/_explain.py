@@ -1,0 +1,155 @@
+"""Why a model called cells as it did."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from anndata import AnnData
+from mudata import MuData
+
+from plkd import inference
+from plkd.data import Cells, ModalitySpec
+from plkd.inference import TeacherOutputs
+from plkd.model._obs import as_text, obs_column
+from plkd.module import PLKDModule
+from plkd.patterns import PatternSet
+
+Groups: TypeAlias = "str | Sequence[str] | np.ndarray | pd.Series"
+
+
+class ExplanationMixin:
+    """Adds pattern attention, pattern attribution and modality weights to the model."""
+
+    # What the model class provides.
+    module: PLKDModule
+    adata: AnnData | MuData | None
+    _specs: Sequence[ModalitySpec]
+    _patterns: PatternSet
+    _memberships: Mapping[str, sp.csc_matrix]
+    _check_ready: Callable[[str], None]
+    _chosen: Callable[..., tuple[Cells, pd.Index, np.ndarray]]
+    _scaling: Callable[[], dict[str, Any]]
+    _run_teacher: Callable[..., TeacherOutputs]
+
+    def get_pattern_attention(
+        self,
+        adata: AnnData | MuData | None = None,
+        *,
+        groupby: Groups | None = None,
+        indices: Sequence[int] | np.ndarray | None = None,
+        batch_size: int | None = None,
+        raw: bool = False,
+    ) -> pd.DataFrame:
+        """Return how much of the Teacher's attention reaches each pattern, by roll-out.
+
+        Parameters
+        ----------
+        adata, indices
+            As in :meth:`predict`.
+        groupby
+            Column of ``adata.obs``, or one value per chosen cell, to average over; None: one row per cell.
+        batch_size
+            Cells at a time; each holds the attention of all pairs of patterns. None: 64.
+        raw
+            The released form, not renormalised over the patterns.
+
+        Returns
+        -------
+        Frame, cells (or groups) x patterns, rows sum to 1 unless ``raw``; free tokens are named ``free_1``, ..., where
+        there are several modalities ``free_1 (rna)``, ... ``model.token_kinds`` gives each column's modality.
+        Attention says where the Teacher looked, not what caused the call; compare :meth:`get_pattern_attribution`.
+        """
+        self._check_ready("teacher")
+        cells, names, chosen = self._chosen(adata, indices)
+        shares = self._run_teacher(cells, chosen, batch_size=batch_size, attention=True, raw=raw).rollout
+        frame = pd.DataFrame(shares, index=names[chosen], columns=self._token_names())
+        return self._grouped(frame, adata, groupby, chosen)
+
+    def get_pattern_attribution(
+        self,
+        adata: AnnData | MuData | None = None,
+        *,
+        groupby: Groups | None = None,
+        indices: Sequence[int] | np.ndarray | None = None,
+        batch_size: int | None = None,
+    ) -> pd.DataFrame:
+        """Return what the Student's call rests on: gradient x input, summed over each pattern's genes.
+
+        Parameters
+        ----------
+        adata, groupby, indices, batch_size
+            As in :meth:`get_pattern_attention`.
+
+        Returns
+        -------
+        Frame, cells (or groups) x patterns, in units of the called label's logit less the mean over labels.
+        """
+        self._check_ready("student")
+        cells, names, chosen = self._chosen(adata, indices)
+        scores = inference.pattern_attribution(
+            self._scaling(), self.module.student, cells, chosen, self._memberships, batch_size=batch_size
+        )
+        columns = [name for own in inference.names_by_kind(self._patterns, self._specs).values() for name in own]
+        frame = pd.DataFrame(scores, index=names[chosen], columns=columns)
+        return self._grouped(frame, adata, groupby, chosen)
+
+    def get_modality_weights(
+        self,
+        adata: AnnData | MuData | None = None,
+        *,
+        groupby: Groups | None = None,
+        indices: Sequence[int] | np.ndarray | None = None,
+        batch_size: int | None = None,
+    ) -> pd.DataFrame:
+        """Return which modality decided each call of the Student.
+
+        Parameters
+        ----------
+        adata, groupby, indices, batch_size
+            As in :meth:`get_pattern_attention`.
+
+        Returns
+        -------
+        Frame, cells (or groups) x modalities, rows sum to 1; a modality that a cell lacks has 0. Shapley values of the
+        called label's log-probability over the modalities (:func:`plkd.inference.modality_weights`).
+        """
+        self._check_ready("student")
+        cells, names, chosen = self._chosen(adata, indices)
+        weights = inference.modality_weights(self._scaling(), self.module.student, cells, chosen, batch_size=batch_size)
+        frame = pd.DataFrame(weights, index=names[chosen], columns=[spec.called for spec in self._specs])
+        return self._grouped(frame, adata, groupby, chosen)
+
+    @property
+    def token_kinds(self) -> pd.Series:
+        """The modality of each of the Teacher's tokens, by token name: a column of :meth:`get_pattern_attention`."""
+        return pd.Series(dict(self._tokens()), name="modality")
+
+    def _tokens(self) -> list[tuple[str, str]]:
+        names = inference.names_by_kind(self._patterns, self._specs)
+        tokens = []
+        for spec in self._specs:
+            mark = f" ({spec.called})" if len(self._specs) > 1 else ""
+            own = [*names[spec.kind], *(f"free_{i + 1}{mark}" for i in range(self.module.teacher.n_free))]
+            tokens += [(name, spec.called) for name in own]
+        return tokens
+
+    def _token_names(self) -> list[str]:
+        return [name for name, _ in self._tokens()]
+
+    def _grouped(
+        self, frame: pd.DataFrame, adata: AnnData | MuData | None, groupby: Any, chosen: np.ndarray
+    ) -> pd.DataFrame:
+        if groupby is None:
+            return frame
+        if isinstance(groupby, str):
+            column = obs_column(self.adata if adata is None else adata, groupby, "groupby")
+            groups = as_text(column)[chosen]
+        else:
+            groups = as_text(pd.Series(np.asarray(groupby)))
+            if len(groups) != len(frame):
+                raise ValueError(f"groupby holds {len(groups)} values for {len(frame)} cells; expected one per cell.")
+        return frame.groupby(pd.Index(groups, name=groupby if isinstance(groupby, str) else "group"), sort=True).mean()

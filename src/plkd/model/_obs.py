@@ -1,0 +1,106 @@
+"""Columns of ``obs``, wherever the data set keeps them."""
+
+from __future__ import annotations
+
+import difflib
+import logging
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from mudata import MuData
+
+logger = logging.getLogger("plkd")
+
+
+def as_text(column: pd.Series) -> np.ndarray:
+    """Return a column's values as text, object dtype; missing and empty values as ``""``."""
+    missing = column.isna().to_numpy()
+    values = np.array([str(value).strip() for value in column.astype(object)], dtype=object)
+    values[missing] = ""
+    return values
+
+
+def obs_column(data: AnnData | MuData, key: str, argument: str) -> pd.Series:
+    """Return a column of ``obs``; of a MuData the whole's or, failing that, that of its modalities, joined by cell.
+
+    Parameters
+    ----------
+    data
+        The data set.
+    key
+        Name of the column.
+    argument
+        What the caller calls the key, for the message.
+
+    Raises
+    ------
+    KeyError
+        If there is no such column; the message lists what there is.
+    ValueError
+        If modalities disagree about a cell.
+    """
+    column = find_column(data, key)
+    if column is not None:
+        return column
+    columns = columns_of(data)
+    close = difflib.get_close_matches(str(key), columns, n=1)
+    hint = f" Did you mean {argument}={close[0]!r}?" if close else ""
+    where = "mdata.obs nor of a modality's obs" if isinstance(data, MuData) else "adata.obs"
+    raise KeyError(f"{argument}={key!r} is no column of {where}; found {columns[:20]}.{hint}")
+
+
+def find_column(data: AnnData | MuData, key: str) -> pd.Series | None:
+    """Return a column as :func:`obs_column` does, or None."""
+    if key in data.obs:
+        return data.obs[key]
+    if not isinstance(data, MuData):
+        return None
+    having = {name: adata.obs[key] for name, adata in data.mod.items() if key in adata.obs}
+    if not having:
+        return None
+    logger.info("obs[%r] found in modalities %s", key, ", ".join(having))
+    return _joined(having, data.obs_names, key)
+
+
+def _joined(columns: dict[str, pd.Series], cells: pd.Index, key: str) -> pd.Series:
+    """Return one value per cell of the whole: the modalities' values, which must agree."""
+    values = pd.Series(index=cells, dtype=object)
+    text = np.full(len(cells), "", dtype=object)
+    for name, column in columns.items():
+        position = cells.get_indexer(column.index)
+        own = as_text(column)
+        clash = (text[position] != "") & (own != "") & (text[position] != own)
+        if clash.any():
+            i = int(np.flatnonzero(clash)[0])
+            raise ValueError(
+                f"obs[{key!r}] differs between modalities for {int(clash.sum())} cells, e.g. {column.index[i]!r} is "
+                f"{text[position][i]!r} in one and {own[i]!r} in {name!r}; expected one value per cell. Fix: "
+                f"`mdata.obs[{key!r}] = mdata[{name!r}].obs[{key!r}]` with the one that holds."
+            )
+        fresh = (text[position] == "") & (own != "")
+        values.iloc[position[fresh]] = column.astype(object).to_numpy()[fresh]
+        text[position[fresh]] = own[fresh]
+    dtypes = {id(column.dtype): column.dtype for column in columns.values()}
+    categorical = [dtype for dtype in dtypes.values() if isinstance(dtype, pd.CategoricalDtype)]
+    if len(categorical) == len(columns):
+        order = list(dict.fromkeys(value for dtype in categorical for value in dtype.categories))
+        return values.astype(pd.CategoricalDtype(order))
+    return values
+
+
+def columns_of(data: AnnData | MuData) -> list[str]:
+    """Return the names of the columns a key may name, scvi-tools' own left out."""
+    columns = [str(name) for name in data.obs.columns]
+    if isinstance(data, MuData):
+        columns += [str(name) for adata in data.mod.values() for name in adata.obs.columns]
+    return [name for name in dict.fromkeys(columns) if not name.startswith("_scvi")]
+
+
+def ordered_categories(column: pd.Series) -> list[str]:
+    """Return the values in use as text: a categorical's own order, else sorted."""
+    used = {value for value in as_text(column) if value}
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        order = list(dict.fromkeys(str(value).strip() for value in column.cat.categories))
+        return [value for value in order if value in used]
+    return sorted(used)

@@ -1,0 +1,163 @@
+"""Labels, tables and latent spaces of a trained model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from mudata import MuData
+
+from plkd import inference
+from plkd.data import Cells, ModalitySpec
+from plkd.inference import TeacherOutputs, run_teacher
+from plkd.module import PLKDModule
+
+
+class PredictionMixin:
+    """Adds :meth:`predict`, :meth:`annotate` and :meth:`get_latent_representation` to the model."""
+
+    # What the model class provides.
+    module: PLKDModule
+    is_trained_: bool
+    _specs: Sequence[ModalitySpec]
+    _cells: Callable[[Any], tuple[Cells, pd.Index]]
+
+    def predict(
+        self,
+        adata: AnnData | MuData | None = None,
+        *,
+        indices: Sequence[int] | np.ndarray | None = None,
+        soft: bool = False,
+        batch_size: int | None = None,
+        model: Literal["student", "teacher"] = "student",
+        modality: str = "joint",
+    ) -> np.ndarray | pd.DataFrame:
+        """Predict labels.
+
+        Parameters
+        ----------
+        adata
+            Query, in memory, a view or backed, with the reference's layers; needs no labels and no batches, and not all
+            of the reference's modalities: a MuData with some of them, in which cells may lack some, or an AnnData of
+            one. Features are matched by name (peaks also by genomic overlap): any order, some missing, others extra. Not
+            changed. None: the reference.
+        indices
+            Cell numbers, or a boolean mask; None: all cells.
+        soft
+            Return probabilities.
+        batch_size
+            Cells at a time; None holds about 128 MiB of dense values. Does not change the result.
+        model
+            Which network answers.
+        modality
+            ``"joint"`` uses all that a cell was measured in; the name of a modality, or its kind, uses that alone.
+
+        Returns
+        -------
+        Labels, shape ``(n_cells,)``, in the order of the cells; if ``soft`` a frame cells x labels whose rows sum to 1
+        (softmax of the logits; not calibrated).
+
+        Raises
+        ------
+        RuntimeError
+            If the model is not trained.
+        ValueError
+            If too few of the model's features are found, values are negative or not finite, or a chosen cell was not
+            measured in ``modality``.
+        """
+        logits, names = self._logits(adata, indices, batch_size, model, modality)
+        if soft:
+            return inference.probability_frame(logits, self.labels, names)  # type: ignore[attr-defined]
+        labels = np.asarray(self.labels, dtype=object)  # type: ignore[attr-defined]
+        return labels[logits.argmax(axis=1)] if len(logits) else labels[:0]
+
+    def annotate(
+        self,
+        adata: AnnData | MuData | None = None,
+        *,
+        indices: Sequence[int] | np.ndarray | None = None,
+        batch_size: int | None = None,
+        modality: str = "joint",
+    ) -> pd.DataFrame:
+        """Label each cell and say how sure that is.
+
+        Parameters
+        ----------
+        adata, indices, batch_size, modality
+            As in :meth:`predict`.
+
+        Returns
+        -------
+        Frame indexed by cell: ``label``, ``confidence`` (the label's softmax probability, in [0, 1], not calibrated)
+        and ``runner_up`` (the second most probable label). Write it with :func:`plkd.add_annotation`.
+        """
+        logits, names = self._logits(adata, indices, batch_size, "student", modality)
+        probabilities = inference.probability_frame(logits, self.labels, names)  # type: ignore[attr-defined]
+        return inference.annotation_table(probabilities)
+
+    def get_latent_representation(
+        self,
+        adata: AnnData | MuData | None = None,
+        *,
+        indices: Sequence[int] | np.ndarray | None = None,
+        batch_size: int | None = None,
+        model: Literal["student", "teacher"] = "student",
+        modality: str = "joint",
+    ) -> np.ndarray:
+        """Return the latent space, for neighbours and UMAP.
+
+        Parameters
+        ----------
+        adata, indices, batch_size, modality
+            As in :meth:`predict`.
+        model
+            ``"student"``: its last hidden layer; ``"teacher"``: the class token after the last LayerNorm.
+
+        Returns
+        -------
+        Shape ``(n_cells, n_latent)``, float32, in the order of the cells; not stored anywhere.
+        """
+        self._check_ready(model)
+        cells, _, chosen = self._chosen(adata, indices, modality)
+        if model == "teacher":
+            return self._run_teacher(cells, chosen, batch_size=batch_size).latent
+        return self._run_student(cells, chosen, batch_size).latent
+
+    def _logits(
+        self, adata: AnnData | MuData | None, indices: Any, batch_size: int | None, model: str, modality: str
+    ) -> tuple[np.ndarray, pd.Index]:
+        self._check_ready(model)
+        cells, names, chosen = self._chosen(adata, indices, modality)
+        if model == "teacher":
+            logits = self._run_teacher(cells, chosen, batch_size=batch_size).logits
+        else:
+            logits = self._run_student(cells, chosen, batch_size).logits
+        return logits, names[chosen]
+
+    def _chosen(
+        self, adata: AnnData | MuData | None, indices: Any, modality: str = "joint"
+    ) -> tuple[Cells, pd.Index, np.ndarray]:
+        """Return the cells, their names, and the numbers of those chosen."""
+        kind = inference.kind_of(modality, self._specs)
+        cells, names = self._cells(adata)
+        chosen = inference.chosen_cells(cells.n_obs, indices)
+        return inference.restricted(cells, kind, chosen, names), names, chosen
+
+    def _run_student(self, cells: Cells, chosen: np.ndarray, batch_size: int | None) -> inference.StudentOutput:
+        return inference.run_student(self._scaling(), self.module.student, cells, chosen, batch_size=batch_size)
+
+    def _run_teacher(self, cells: Cells, chosen: np.ndarray, **kwargs: Any) -> TeacherOutputs:
+        return run_teacher(self._scaling(), self.module.teacher, cells, chosen, **kwargs)
+
+    def _scaling(self) -> dict[str, Any]:
+        return dict(self.module.scaling.items())
+
+    def _check_ready(self, model: str) -> None:
+        if model not in ("student", "teacher"):
+            raise ValueError(f"model={model!r}; expected 'student' or 'teacher'.")
+        if not self.is_trained_:
+            raise RuntimeError("The model is not trained. Fix: `model.train()` first.")
+        self.module.eval()

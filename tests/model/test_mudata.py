@@ -1,0 +1,441 @@
+"""One model on RNA, proteins and ATAC: any subset of modalities, in any order, unpaired or not."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import pandas as pd
+import pytest
+from anndata import AnnData
+from mudata import MuData
+from scipy import sparse
+
+from plkd import PLKD, Annotator
+
+KINDS = {"rna": "rna", "prot": "protein", "atac": "atac"}
+
+
+def truth(mdata):
+    return mdata.obs["cell_type"].astype(str).to_numpy()
+
+
+def accuracy(trained, query, **kwargs):
+    return (trained.predict(query, **kwargs) == truth(query)).mean()
+
+
+# setup -----------------------------------------------------------------------------------------------------------
+
+
+def test_usual_names_are_recognised_and_said(make_mdata, caplog):
+    mdata = make_mdata(30)
+    with caplog.at_level(logging.INFO, "plkd"):
+        PLKD.setup_mudata(mdata, "cell_type")
+    assert "'rna' is rna, 'prot' is protein, 'atac' is atac" in caplog.text
+
+
+def test_free_names_are_told_by_modalities(make_mdata):
+    paired = make_mdata(30)
+    mdata = MuData({"Gene Expr.": paired["rna"], "Abs": paired["prot"]})
+    mdata.obs["cell_type"] = paired.obs["cell_type"]
+    PLKD.setup_mudata(mdata, "cell_type", modalities={"rna_layer": "Gene Expr.", "protein_layer": "Abs"})
+    model = PLKD(mdata)
+    assert set(model.get_var_names()) == {"Gene Expr.", "Abs"}
+    assert "40 genes (counts) + 12 proteins (counts)" in repr(model)
+
+
+@pytest.mark.parametrize(
+    ("modalities", "error", "message"),
+    [
+        ({"rna_layer": "gex"}, KeyError, r"'gex' is no modality of mdata; .*\['rna', 'prot', 'atac'\]"),
+        ({"rna": "rna"}, ValueError, r"unknown keys \['rna'\]; expected some of \['rna_layer', 'protein_layer'"),
+        ({"rna_layer": "rna", "atac_layer": "rna"}, ValueError, "names one modality twice"),
+        ({}, ValueError, "No modality was named"),
+    ],
+)
+def test_wrong_modality_names_are_refused_with_those_there_are(make_mdata, modalities, error, message):
+    with pytest.raises(error, match=message):
+        PLKD.setup_mudata(make_mdata(30), "cell_type", modalities=modalities)
+
+
+def test_a_layer_for_a_modality_that_was_not_named_is_refused(make_mdata):
+    with pytest.raises(ValueError, match="atac_layer='counts' is given but no modality for it"):
+        PLKD.setup_mudata(
+            make_mdata(30), "cell_type", atac_layer="counts", modalities={"rna_layer": "rna", "protein_layer": "prot"}
+        )
+
+
+def test_a_layer_that_is_not_there_is_refused_naming_the_modality(make_mdata):
+    with pytest.raises(KeyError, match=r"layer=.*raw.* is not in mdata.*prot.*layers"):
+        PLKD.setup_mudata(make_mdata(30), "cell_type", protein_layer="raw")
+
+
+def test_ambiguous_usual_names_are_refused(make_mdata):
+    mdata = make_mdata(30)
+    twice = MuData({"prot": mdata["prot"], "adt": mdata["prot"].copy()})
+    twice.obs["cell_type"] = mdata.obs["cell_type"]
+    with pytest.raises(ValueError, match=r"Several modalities may be protein: \['prot', 'adt'\]"):
+        PLKD.setup_mudata(twice, "cell_type")
+
+
+def test_a_view_is_refused_naming_copy(make_mdata):
+    with pytest.raises(ValueError, match=r"view.*mdata\.copy\(\)"):
+        PLKD.setup_mudata(make_mdata(60)[:30], "cell_type")
+
+
+def test_an_anndata_is_sent_to_its_own_setup_and_back(make_mdata):
+    mdata = make_mdata(30)
+    with pytest.raises(TypeError, match="setup_anndata"):
+        PLKD.setup_mudata(mdata["rna"], "cell_type")
+    with pytest.raises(TypeError, match="setup_mudata"):
+        PLKD.setup_anndata(mdata, "cell_type")
+
+
+def test_modalities_joined_by_features_are_refused(make_mdata):
+    rna = make_mdata(30)["rna"]
+    other = rna.copy()
+    other.obs_names = "x" + other.obs_names
+    with pytest.raises(ValueError, match="axis=1"):
+        PLKD.setup_mudata(MuData({"rna": rna, "prot": other}, axis=1), "cell_type")
+
+
+def test_cells_in_no_named_modality_are_refused(make_mdata):
+    mdata = make_mdata(30, mosaic=True)
+    with pytest.raises(ValueError, match=r"10 cells of mdata are in none of the modalities \['rna'\]"):
+        PLKD.setup_mudata(mdata, "cell_type", modalities={"rna_layer": "rna"})
+
+
+def clr(adata):
+    logged = np.log1p(adata.X)
+    return logged - logged.mean(axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda m: m["prot"].__setattr__("X", clr(m["prot"])), r"mdata\['prot'\]\.X holds negative.*protein_layer"),
+        (lambda m: m["prot"].__setattr__("X", np.log1p(m["prot"].X)), r"mdata\['prot'\]\.X holds normalised protein"),
+        (
+            lambda m: m["atac"].__setattr__("X", m["atac"].X * 0.3),
+            r"mdata\['atac'\]\.X holds normalised peak.*atac_layer",
+        ),
+        (lambda m: m["atac"].__setattr__("X", -m["atac"].X), r"mdata\['atac'\]\.X holds negative"),
+        (lambda m: m["rna"].X.data.__setitem__(0, np.nan), r"mdata\['rna'\]\.X holds 1 NaN"),
+    ],
+)
+def test_values_that_are_no_counts_are_refused_naming_modality_and_layer(make_mdata, change, message):
+    mdata = make_mdata(30)
+    change(mdata)
+    with pytest.raises(ValueError, match=message):
+        PLKD.setup_mudata(mdata, "cell_type")
+
+
+def test_labels_are_found_in_the_modalities_and_joined_by_cell(make_mdata, caplog):
+    mdata = make_mdata(60, mosaic=True)
+    labels = mdata.obs["cell_type"].copy()
+    for name in ("rna", "prot"):
+        mdata[name].obs["my_type"] = labels.loc[mdata[name].obs_names]
+    with caplog.at_level(logging.INFO, "plkd"):
+        PLKD.setup_mudata(mdata, "my_type")
+    assert "obs['my_type'] found in modalities rna, prot" in caplog.text
+    np.testing.assert_array_equal(mdata.obs["_scvi_labels"], labels.cat.codes)
+
+
+def test_labels_that_differ_between_modalities_are_refused(make_mdata):
+    mdata = make_mdata(30)
+    for name in ("rna", "prot"):
+        mdata[name].obs["my_type"] = mdata.obs["cell_type"].astype(str).loc[mdata[name].obs_names]
+    mdata["prot"].obs.iloc[3, 0] = "something else"
+    with pytest.raises(ValueError, match=r"obs\['my_type'\] differs between modalities for 1 cells.*something else"):
+        PLKD.setup_mudata(mdata, "my_type")
+
+
+def test_a_missing_label_column_is_refused_with_those_of_all_modalities(make_mdata):
+    mdata = make_mdata(30)
+    mdata["prot"].obs["gate"] = "x"
+    with pytest.raises(KeyError, match=r"labels_key='celltype'.*cell_type.*gate.*Did you mean labels_key='cell_type'"):
+        PLKD.setup_mudata(mdata, "celltype")
+
+
+def test_the_reference_is_neither_reordered_nor_rewritten(make_mdata):
+    mdata = make_mdata(30, mosaic=True)
+    before = mdata.copy()
+    PLKD.setup_mudata(mdata, "cell_type", batch_key="batch")
+    PLKD(mdata)
+    assert set(mdata.obs) - set(before.obs) == {"_scvi_labels", "_scvi_batch"}
+    assert mdata.obs_names.equals(before.obs_names)
+    for name, adata in mdata.mod.items():
+        assert adata.obs_names.equals(before[name].obs_names)
+        assert adata.obs.equals(before[name].obs)
+        difference = adata.X != before[name].X
+        assert not (difference.nnz if sparse.issparse(difference) else difference.any())
+        assert not adata.uns
+
+
+# cells -----------------------------------------------------------------------------------------------------------
+
+
+def test_modalities_in_another_order_are_matched_by_name_and_missing_cells_marked(make_mdata):
+    mdata = make_mdata(60, mosaic=True)
+    PLKD.setup_mudata(mdata, "cell_type")
+    cells = PLKD(mdata)._reference_cells()
+    batch = cells[np.arange(60)]
+    for name, kind in KINDS.items():
+        adata = mdata[name]
+        there = mdata.obs_names.isin(adata.obs_names)
+        np.testing.assert_array_equal(batch["present"][kind].numpy(), there)
+        expected = adata[mdata.obs_names[there]].X
+        expected = expected.toarray() if sparse.issparse(expected) else expected
+        np.testing.assert_array_equal(batch["x"][kind].numpy()[there], expected)
+        assert not batch["x"][kind].numpy()[~there].any()
+        assert there.mean() == 2 / 3
+
+
+# answers ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("model", ["student", "teacher"])
+@pytest.mark.parametrize("modality", ["joint", "rna", "prot", "protein", "atac"])
+def test_labels_are_found_from_all_modalities_and_from_each_alone(joint, make_mdata, modality, model):
+    assert accuracy(joint, make_mdata(90, seed=1), modality=modality, model=model) > (
+        0.85 if modality == "atac" else 0.9
+    )
+
+
+@pytest.mark.parametrize("names", [("rna",), ("prot",), ("atac",), ("rna", "prot"), ("prot", "atac")])
+def test_a_query_with_some_of_the_modalities_equals_the_restricted_joint_query(joint, make_mdata, names):
+    query = make_mdata(60, seed=1)
+    some = MuData({name: query[name] for name in names})
+    some = some[query.obs_names].copy()
+    found = joint.predict(some, soft=True)
+    if len(names) == 1:
+        expected = joint.predict(query, soft=True, modality=names[0])
+        pd.testing.assert_frame_equal(found.loc[expected.index], expected, rtol=1e-4)
+        alone = joint.predict(query[names[0]], soft=True)
+        pd.testing.assert_frame_equal(alone.loc[expected.index], expected, rtol=1e-4)
+    assert (found.to_numpy().argmax(1) == query.obs["cell_type"].cat.codes.loc[found.index]).mean() > 0.85
+
+
+def test_a_mosaic_query_is_annotated_cell_by_cell(joint, make_mdata):
+    query = make_mdata(60, seed=1, mosaic=True)
+    assert accuracy(joint, query) > 0.9
+    table = joint.annotate(query)
+    assert table.index.equals(query.obs_names)
+
+
+def test_shuffled_cells_and_features_give_the_same_answers(joint, make_mdata):
+    query = make_mdata(60, seed=1)
+    rng = np.random.default_rng(0)
+    shuffled = MuData(
+        {
+            name: adata[rng.permutation(adata.n_obs)][:, rng.permutation(adata.n_vars)].copy()
+            for name, adata in query.mod.items()
+        }
+    )
+    expected = joint.predict(query, soft=True)
+    pd.testing.assert_frame_equal(joint.predict(shuffled, soft=True).loc[expected.index], expected, rtol=1e-4)
+
+
+def test_a_view_as_query_works_and_stays_one(joint, make_mdata):
+    query = make_mdata(60, seed=1)
+    view = query[:20]
+    np.testing.assert_array_equal(joint.predict(view), joint.predict(query)[:20])
+    assert view.is_view
+
+
+def test_a_query_is_not_changed(joint, make_mdata):
+    query = make_mdata(30, seed=1, mosaic=True)
+    before = query.copy()
+    joint.predict(query)
+    joint.get_pattern_attention(query, groupby="cell_type")
+    joint.get_modality_weights(query)
+    assert query.obs.equals(before.obs)
+    assert not query.uns
+    for name, adata in query.mod.items():
+        assert adata.obs.equals(before[name].obs)
+        assert not adata.uns
+
+
+def test_part_of_a_protein_panel_lands_on_the_same_scale(joint, make_mdata):
+    query = make_mdata(60, seed=1)
+    part = MuData({"prot": query["prot"][:, ["P00", "P03", "P04", "P06", "P07", "P10"]].copy()})
+    part.obs["cell_type"] = query.obs["cell_type"]
+    assert accuracy(joint, part) > 0.85
+
+
+def test_peaks_are_matched_by_genomic_overlap(joint, make_mdata):
+    atac = make_mdata(60, seed=1)["atac"].copy()
+    expected = joint.predict(atac, soft=True)
+    intervals = atac.var_names.str.extract(r"chr1:(\d+)-(\d+)").astype(int)
+    atac.var_names = [f"1-{start + 40}-{end + 60}" for start, end in intervals.to_numpy()]
+    pd.testing.assert_frame_equal(joint.predict(atac, soft=True), expected, rtol=1e-4)
+
+
+def test_peaks_of_another_build_are_refused(joint, make_mdata):
+    atac = make_mdata(30, seed=1)["atac"].copy()
+    atac.var_names = [name.replace("chr1:", "chr1:7") for name in atac.var_names]
+    with pytest.raises(ValueError, match="none of the model's modalities|genome build"):
+        joint.predict(MuData({"atac": atac}))
+
+
+def test_a_query_with_none_of_the_modalities_is_refused(joint):
+    other = AnnData(np.ones((3, 4), dtype=np.float32), var=pd.DataFrame(index=list("abcd")))
+    with pytest.raises(ValueError, match=r"none of the model's modalities \(rna, prot, atac\)"):
+        joint.predict(other)
+
+
+def test_an_rna_model_takes_the_rna_of_a_mudata(trained, make_mdata, make_adata):
+    query = make_adata(40, seed=1)
+    mdata = MuData({"gex": query, "prot": make_mdata(40, seed=1)["prot"]})
+    expected = trained.predict(query, soft=True)
+    pd.testing.assert_frame_equal(trained.predict(mdata, soft=True).loc[expected.index], expected)
+
+
+def test_a_modality_that_chosen_cells_lack_is_refused_by_name(joint, make_mdata):
+    query = make_mdata(30, seed=1, mosaic=True)
+    with pytest.raises(ValueError, match="10 cells have no protein"):
+        joint.get_latent_representation(query, modality="prot")
+    has = np.flatnonzero(query.obs_names.isin(query["prot"].obs_names))
+    assert joint.get_latent_representation(query, modality="prot", indices=has).shape == (20, 8)
+    with pytest.raises(ValueError, match=r"modality='adt'; expected 'joint' or one of \['rna', 'prot', 'atac'\]"):
+        joint.predict(query, modality="adt")
+
+
+def test_cells_of_a_query_in_no_modality_of_the_model_are_refused(joint, make_mdata):
+    query = make_mdata(30, seed=1, mosaic=True)
+    odd = MuData({"rna": query["rna"], "spatial": query["prot"].copy()})
+    with pytest.raises(ValueError, match="10 of 30 cells were measured in none of the model's modalities"):
+        joint.predict(odd)
+
+
+# explanations ----------------------------------------------------------------------------------------------------
+
+
+def test_attention_names_each_pattern_and_free_token_by_modality(joint, make_mdata):
+    attention = joint.get_pattern_attention(make_mdata(20, seed=1))
+    kinds = joint.token_kinds
+    assert list(attention.columns) == list(kinds.index)
+    assert set(kinds) == {"rna", "prot", "atac"}
+    assert {"free_1 (rna)", "free_1 (prot)", "free_1 (atac)"} <= set(kinds.index)
+    np.testing.assert_allclose(attention.sum(axis=1), 1, rtol=1e-5)
+
+
+def test_tokens_of_a_missing_modality_get_no_attention(joint, make_mdata):
+    query = make_mdata(30, seed=1, mosaic=True)
+    by_modality = joint.get_pattern_attention(query).T.groupby(joint.token_kinds).sum().T
+    for name in KINDS:
+        lacking = ~query.obs_names.isin(query[name].obs_names)
+        assert not by_modality.loc[lacking, name].any()
+        assert (by_modality.loc[~lacking, name] > 0).all()
+
+
+def test_attribution_names_every_pattern_once(joint, make_mdata):
+    found = joint.get_pattern_attribution(make_mdata(10, seed=1))
+    assert sorted(found.columns) == sorted(joint.patterns.names)
+
+
+def test_modality_weights_are_shares_and_0_where_a_modality_is_missing(joint, make_mdata):
+    query = make_mdata(30, seed=1, mosaic=True)
+    weights = joint.get_modality_weights(query)
+    assert list(weights.columns) == ["rna", "prot", "atac"]
+    np.testing.assert_allclose(weights.sum(axis=1), 1)
+    assert (weights >= 0).all(axis=None)
+    for name in KINDS:
+        assert not weights.loc[~query.obs_names.isin(query[name].obs_names), name].any()
+
+
+def test_the_modality_that_tells_the_labels_decides(make_joint_model, make_mdata, train):
+    def blurred(seed):
+        mdata = make_mdata(seed=seed, modalities=("rna", "prot"))
+        values = mdata["rna"].X
+        mdata["rna"].X = values[np.random.default_rng(seed).permutation(values.shape[0])]
+        return mdata
+
+    model = train(make_joint_model(blurred(0)), 25, plan_kwargs={"teacher": {"lr": 1e-2}, "student": {"lr": 1e-2}})
+    assert model.get_modality_weights(blurred(1))["prot"].mean() > 0.8
+
+
+# files -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_saved_model_answers_as_before_with_and_without_its_reference(joint, make_mdata, tmp_path):
+    query = make_mdata(30, seed=1, mosaic=True)
+    expected = joint.predict(query, soft=True)
+    joint.save(tmp_path / "m")
+    for adata in (None, make_mdata()):
+        again = PLKD.load(tmp_path / "m", adata=adata)
+        pd.testing.assert_frame_equal(again.predict(query, soft=True), expected)
+        pd.testing.assert_frame_equal(again.get_pattern_attention(query), joint.get_pattern_attention(query))
+
+
+def test_a_model_saved_with_its_data_finds_them_again(make_joint_model, make_mdata, train, tmp_path):
+    model = train(make_joint_model(make_mdata(60)), 1)
+    model.save(tmp_path / "m", save_anndata=True)
+    again = PLKD.load(tmp_path / "m")
+    pd.testing.assert_frame_equal(again.predict(soft=True), model.predict(soft=True))
+
+
+def test_the_annotator_agrees_on_every_form_of_query(joint, make_mdata, tmp_path):
+    joint.export_student(tmp_path / "a")
+    annotator = Annotator.load(tmp_path / "a")
+    query = make_mdata(30, seed=1, mosaic=True)
+    for given in (query, query["prot"], query["rna"]):
+        np.testing.assert_allclose(annotator.predict(given, soft=True), joint.predict(given, soft=True), atol=1e-5)
+    pd.testing.assert_frame_equal(
+        annotator.get_pattern_attribution(query), joint.get_pattern_attribution(query), rtol=1e-4, atol=1e-5
+    )
+    query.write(tmp_path / "q.h5mu")
+    found = annotator.predict(tmp_path / "q.h5mu", soft=True)
+    np.testing.assert_allclose(found.loc[query.obs_names], joint.predict(query, soft=True), atol=1e-5)
+
+
+def test_the_same_seed_gives_the_same_model_bit_for_bit(make_joint_model, make_mdata, train):
+    import torch
+
+    found = []
+    for _ in range(2):
+        model = make_joint_model(make_mdata(60, mosaic=True))
+        torch.manual_seed(1)
+        found.append(train(model, 2).predict(soft=True))
+    pd.testing.assert_frame_equal(*found, check_exact=True)
+
+
+# proteins in obsm ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def with_obsm(make_mdata):
+    def make(n_obs=120, seed=0, *, framed=True):
+        mdata = make_mdata(n_obs, seed=seed)
+        adata = mdata["rna"].copy()
+        adata.obs = mdata.obs.loc[adata.obs_names, ["cell_type", "batch"]].copy()
+        prot = mdata["prot"][adata.obs_names].to_df()
+        adata.obsm["adt"] = prot if framed else prot.to_numpy()
+        adata.uns["adt_names"] = list(prot.columns)
+        return adata
+
+    return make
+
+
+@pytest.mark.parametrize("framed", [True, False])
+def test_proteins_in_obsm_serve_as_a_modality(with_obsm, train, framed):
+    adata = with_obsm(framed=framed)
+    names = None if framed else "adt_names"
+    PLKD.setup_anndata(adata, "cell_type", protein_expression_obsm_key="adt", protein_names_uns_key=names)
+    model = train(PLKD(adata), 15)
+    query = with_obsm(60, 1, framed=framed)
+    labels = query.obs["cell_type"].astype(str).to_numpy()
+    assert (model.predict(query) == labels).mean() > 0.9
+    assert (model.predict(query, modality="adt") == labels).mean() > 0.85
+    del query.obsm["adt"]
+    assert (model.predict(query) == labels).mean() > 0.85
+
+
+def test_an_array_without_names_is_refused_with_the_line_that_names_it(with_obsm):
+    with pytest.raises(ValueError, match=r"array of 12 columns without names.*pd\.DataFrame"):
+        PLKD.setup_anndata(with_obsm(framed=False), "cell_type", protein_expression_obsm_key="adt")
+
+
+def test_a_missing_obsm_key_is_refused_with_those_there_are(with_obsm):
+    with pytest.raises(KeyError, match=r"protein_expression_obsm_key='prot' is not in adata.obsm; found \['adt'\]"):
+        PLKD.setup_anndata(with_obsm(), "cell_type", protein_expression_obsm_key="prot")

@@ -1,0 +1,59 @@
+"""What is hidden from training cells."""
+
+from __future__ import annotations
+
+import torch
+
+from plkd.train._augment import hide_features, hide_modalities
+
+N = 4000
+
+
+def batch(measured):
+    present = {name: torch.tensor([row[i] for row in measured]) for i, name in enumerate(("a", "b", "c"))}
+    return {name: torch.ones(len(measured), 2) * mask[:, None] for name, mask in present.items()}, present
+
+
+def test_the_stated_share_of_cells_loses_some_modalities_but_never_all():
+    x, present = batch([(True, True, True)] * N)
+    _, left = hide_modalities(x, present, 0.4)
+    kept = torch.stack(list(left.values())).sum(dim=0)
+    assert (kept >= 1).all()
+    assert abs((kept < 3).double().mean() - 0.4) < 0.03
+    # Of the six subsets that keep some and lose some, half keep one modality.
+    assert abs((kept == 1).double().sum() / (kept < 3).double().sum() - 0.5) < 0.05
+
+
+def test_values_of_hidden_modalities_are_0_and_the_rest_is_untouched():
+    x, present = batch([(True, True, True)] * 200)
+    hidden, left = hide_modalities(x, present, 0.9)
+    for name in x:
+        assert torch.equal(hidden[name], x[name] * left[name][:, None])
+
+
+def test_a_cell_of_one_modality_keeps_it_and_missing_ones_stay_missing():
+    x, present = batch([(True, False, False)] * 100 + [(True, True, False)] * 100)
+    _, left = hide_modalities(x, present, 1.0)
+    assert left["a"][:100].all()
+    assert not left["c"].any()
+    assert (left["a"][100:] ^ left["b"][100:]).all()
+
+
+def test_the_mini_batch_is_not_changed():
+    x, present = batch([(True, True, True)] * 50)
+    hide_modalities(x, present, 1.0)
+    assert all(values.all() for values in (*x.values(), *present.values()))
+
+
+def test_nothing_is_hidden_at_rate_0():
+    x, present = batch([(True, True, True)] * 50)
+    hidden, left = hide_modalities(x, present, 0.0)
+    assert all(torch.equal(hidden[name], x[name]) and torch.equal(left[name], present[name]) for name in x)
+
+
+def test_the_mean_share_of_features_hidden_is_as_stated():
+    values = hide_features({"a": torch.ones(500, 400)}, 0.25)["a"]
+    assert abs((values == 0).double().mean() - 0.25) < 0.02
+    own = (values == 0).double().mean(dim=1)
+    assert own.min() < 0.05
+    assert own.max() > 0.45
