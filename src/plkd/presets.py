@@ -55,7 +55,7 @@ class ScalingSettings:
     Attributes
     ----------
     weight_power
-        Features are weighted by the spread of the labels' means to this power (:func:`plkd.train.label_weights`); 0
+        Features are weighted by the spread of the labels' means to this power (:func:`plkd.train.feature_weights`); 0
         weighs all features of a modality alike.
     """
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -24,6 +24,10 @@ class PredictionMixin:
     is_trained_: bool
     _specs: Sequence[ModalitySpec]
     _cells: Callable[[Any], tuple[Cells, pd.Index]]
+    if TYPE_CHECKING:
+
+        @property
+        def labels(self) -> list[str]: ...
 
     def predict(
         self,
@@ -70,8 +74,8 @@ class PredictionMixin:
         """
         logits, names = self._logits(adata, indices, batch_size, model, modality)
         if soft:
-            return inference.probability_frame(logits, self.labels, names)  # type: ignore[attr-defined]
-        labels = np.asarray(self.labels, dtype=object)  # type: ignore[attr-defined]
+            return inference.probability_frame(logits, self.labels, names)
+        labels = np.array(self.labels, dtype=object)
         return labels[logits.argmax(axis=1)] if len(logits) else labels[:0]
 
     def annotate(
@@ -95,7 +99,7 @@ class PredictionMixin:
         and ``runner_up`` (the second most probable label). Write it with :func:`plkd.add_annotation`.
         """
         logits, names = self._logits(adata, indices, batch_size, "student", modality)
-        probabilities = inference.probability_frame(logits, self.labels, names)  # type: ignore[attr-defined]
+        probabilities = inference.probability_frame(logits, self.labels, names)
         return inference.annotation_table(probabilities)
 
     def get_latent_representation(

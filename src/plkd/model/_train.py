@@ -19,7 +19,7 @@ from plkd.data import Cells, ModalitySpec
 from plkd.inference import run_teacher
 from plkd.patterns import PatternSet
 from plkd.presets import Preset, StudentTraining, TeacherTraining
-from plkd.train import DistillationPlan, ReferenceData, Split, TeacherPlan, label_weights, run_phase, split_cells
+from plkd.train import DistillationPlan, ReferenceData, Split, TeacherPlan, feature_weights, run_phase, split_cells
 from plkd.train._check import check_settings
 from plkd.train._checkpoint import Checkpoint, best_weights, digest, history_of, read_checkpoint
 from plkd.train._runner import merge_trainer_kwargs, own_callbacks
@@ -196,11 +196,10 @@ class TrainingMixin:
 
     def _weigh_features(self, cells: Cells, split: Split) -> None:
         """Set the feature weights from the training cells; a model trained before keeps those it learned with."""
-        power = self._settings.scaling.weight_power
-        for kind, scaling in self.module.scaling.items():  # type: ignore[attr-defined]
-            if power > 0 and bool((scaling.weight == 1).all()):
-                weights = label_weights(cells, split.train, kind, scaling, power=power)
-                scaling.weight.copy_(torch.from_numpy(weights))
+        power, scaling = self._settings.scaling.weight_power, dict(self.module.scaling.items())  # type: ignore[attr-defined]
+        if power > 0 and all(bool((layer.weight == 1).all()) for layer in scaling.values()):
+            for kind, weights in feature_weights(cells, split.train, scaling, power=power).items():
+                scaling[kind].weight.copy_(torch.from_numpy(weights))
 
     def _train_teacher(
         self,

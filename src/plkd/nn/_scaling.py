@@ -23,7 +23,7 @@ class InputScaling(nn.Module):
     ----------
     weight
         Weight of each feature, shape ``(n_features,)``, non-negative; 1 until training sets it
-        (:func:`plkd.train.label_weights`).
+        (:func:`plkd.train.feature_weights`).
     """
 
     weight: Tensor

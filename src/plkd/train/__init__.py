@@ -7,6 +7,6 @@ from plkd.train._distillation_plan import DistillationPlan
 from plkd.train._runner import run_phase
 from plkd.train._split import Split, split_cells
 from plkd.train._teacher_plan import TeacherPlan
-from plkd.train._weights import label_weights
+from plkd.train._weights import feature_weights
 
-__all__ = ["DistillationPlan", "ReferenceData", "Split", "TeacherPlan", "label_weights", "run_phase", "split_cells"]
+__all__ = ["DistillationPlan", "ReferenceData", "Split", "TeacherPlan", "feature_weights", "run_phase", "split_cells"]

@@ -1,6 +1,9 @@
-"""How much each feature tells the labels apart in the reference."""
+"""How much each feature, and each modality, tells the labels apart in the reference."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -12,8 +15,73 @@ from plkd.nn import InputScaling
 _VALUES_AT_A_TIME = 2**23
 
 
-@torch.no_grad()
-def label_weights(cells: Cells, train: np.ndarray, kind: str, scaling: InputScaling, *, power: float) -> np.ndarray:
+@dataclass(frozen=True)
+class LabelSpread:
+    """How the scaled values of a modality spread over and within labels.
+
+    Attributes
+    ----------
+    means
+        Mean of each feature for each label, shape ``(n_labels, n_features)``, labels in use only.
+    counts
+        Training cells of each label that were measured, shape ``(n_labels,)``.
+    variance
+        Variance of each feature over those cells, shape ``(n_features,)``.
+    """
+
+    means: np.ndarray
+    counts: np.ndarray
+    variance: np.ndarray
+
+    @property
+    def explained(self) -> float:
+        """Share of the summed variance that labels explain, in [0, 1], less what they would by chance."""
+        n_cells, n_labels = self.counts.sum(), len(self.counts)
+        share = self.counts / n_cells
+        between = share @ np.square(self.means - share @ self.means)
+        within = self.variance - between
+        real = between - within * (n_labels - 1) / max(n_cells - n_labels, 1)
+        return float(np.maximum(real, 0).sum() / max(self.variance.sum(), 1e-12))
+
+
+def feature_weights(
+    cells: Cells, train: np.ndarray, scaling: Mapping[str, InputScaling], *, power: float
+) -> dict[str, np.ndarray]:
+    """Return a weight for each feature by kind: :func:`label_weights`, and a limit to what a modality may weigh.
+
+    A modality of many noisy features, such as peaks, would otherwise be fitted sooner than the one that tells the labels.
+    Its summed variance is therefore held to that of the first modality times the ratio of the shares of variance that labels
+    explain in each.
+
+    Parameters
+    ----------
+    cells
+        The reference.
+    train
+        The labelled cells that train; held-out cells take no part, and cells without a modality none in its weights.
+    scaling
+        The model's input scaling by kind; present weights are not used.
+    power
+        Exponent of :func:`label_weights`, ``> 0``.
+    """
+    weights: dict[str, np.ndarray] = {}
+    first: tuple[float, float] | None = None
+    for kind, layer in scaling.items():
+        spread = label_spread(cells, train, kind, layer)
+        if spread is None:
+            weights[kind] = np.ones(len(layer.weight), dtype=np.float32)
+            continue
+        total, explained = float(spread.variance.sum()), spread.explained
+        factor = 1.0
+        if first is None:
+            first = total, max(explained, 1e-12)
+        else:
+            factor = min(1.0, np.sqrt(first[0] * explained / first[1] / max(total, 1e-12)))
+        weights[kind] = (label_weights(spread, power=power) * factor).astype(np.float32)
+    return weights
+
+
+def label_weights(spread: LabelSpread, *, power: float) -> np.ndarray:
     r"""Return a weight for each feature of a modality: the spread of the labels' mean values, to a power.
 
     An adaptive optimiser moves the weights of every feature by about the same amount, so that the many features that say
@@ -21,14 +89,8 @@ def label_weights(cells: Cells, train: np.ndarray, kind: str, scaling: InputScal
 
     Parameters
     ----------
-    cells
-        The reference.
-    train
-        The labelled cells that train; held-out cells take no part, and cells without the modality neither.
-    kind
-        Which modality.
-    scaling
-        The model's input scaling of that modality; its present weights are not used.
+    spread
+        Result of :func:`label_spread`.
     power
         Exponent, ``> 0``.
 
@@ -38,28 +100,44 @@ def label_weights(cells: Cells, train: np.ndarray, kind: str, scaling: InputScal
     is the mean over the training cells with label l, every label counts alike, and a keeps the summed variance of the
     weighted features at that of the unweighted ones. All 1 where no feature differs between labels.
     """
+    weights = spread.means.std(axis=0) ** power
+    weighted = float((spread.variance * np.square(weights)).sum())
+    if weighted <= 0:
+        return np.ones(len(weights), dtype=np.float32)
+    return (weights * np.sqrt(spread.variance.sum() / weighted)).astype(np.float32)
+
+
+@torch.no_grad()
+def label_spread(cells: Cells, train: np.ndarray, kind: str, scaling: InputScaling) -> LabelSpread | None:
+    """Return means by label and variances of a modality's scaled, unweighted values; None where no cell was measured.
+
+    Parameters
+    ----------
+    cells, train
+        As in :func:`feature_weights`.
+    kind
+        Which modality.
+    scaling
+        Its input scaling.
+    """
     train = train[cells.modalities[kind].measured(cells.n_obs)[train]]
-    present = scaling.weight.clone()
-    n_features = len(present)
     if not len(train):
-        return np.ones(n_features, dtype=np.float32)
+        return None
+    own = Cells({kind: cells.modalities[kind]}, cells.n_obs)
+    before = scaling.weight.clone()
     codes, labels = np.unique(cells.labels[train], return_inverse=True)
-    sums, squares = np.zeros((len(codes), n_features)), np.zeros(n_features)
+    sums, squares = np.zeros((len(codes), len(before))), np.zeros(len(before))
     scaling.weight.fill_(1)
-    at_a_time = int(np.clip(_VALUES_AT_A_TIME // n_features, 16, 1024))
+    at_a_time = int(np.clip(_VALUES_AT_A_TIME // len(before), 16, 1024))
     for start in range(0, len(train), at_a_time):
-        batch = cells[train[start : start + at_a_time]]
+        batch = own[train[start : start + at_a_time]]
         scale, found = batch["scale"][kind]
-        x = batch["x"][kind].to(present.device)
-        found = None if found is None else found.to(present.device)
-        x = scaling(x, logged=scale == "log", found=found).double().cpu().numpy()
+        found = None if found is None else found.to(before.device)
+        values = scaling(batch["x"][kind].to(before.device), logged=scale == "log", found=found)
+        x = values.double().cpu().numpy()
         np.add.at(sums, labels[start : start + at_a_time], x)
         squares += np.square(x).sum(axis=0)
-    scaling.weight.copy_(present)
-    means = sums / np.bincount(labels)[:, None]
+    scaling.weight.copy_(before)
+    counts = np.bincount(labels)
     variance = squares / len(train) - np.square(sums.sum(axis=0) / len(train))
-    weights = means.std(axis=0) ** power
-    weighted = float((variance * np.square(weights)).sum())
-    if weighted <= 0:
-        return np.ones(n_features, dtype=np.float32)
-    return (weights * np.sqrt(variance.sum() / weighted)).astype(np.float32)
+    return LabelSpread(sums / counts[:, None], counts, variance)
