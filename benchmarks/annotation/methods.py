@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from benchmarks.annotation import ours, peers
+from benchmarks.annotation import joint_peers, ours, peers
 from benchmarks.annotation.prediction import Prediction
 from benchmarks.annotation.tasks import Task
 
@@ -24,12 +24,30 @@ METHODS: dict[str, Method] = {
     "scanvi": peers.scanvi,
     "plkd": ours.default,
     "plkd-teacher": ours.default,
+    # One model of several modalities, asked with the query's RNA (proteins, peaks) alone.
+    "plkd-rna-query": ours.default,
+    "plkd-protein-query": ours.default,
+    "plkd-atac-query": ours.default,
+    "totalvi+knn": joint_peers.totalvi,
+    "multivi+knn": joint_peers.multivi,
+    "wnn": joint_peers.weighted_neighbours,
     "plkd-no-kd": ours.without_distillation,
     "plkd-genesets": ours.with_gene_sets,
     "plkd-genesets-teacher": ours.with_gene_sets,
     "plkd-paper": ours.paper,
     "plkd-paper-teacher": ours.paper,
 }
+
+# Modalities that a method needs; and those that read one AnnData alone.
+NEEDS = {
+    "plkd-rna-query": {"rna_layer"},
+    "plkd-protein-query": {"protein_layer"},
+    "plkd-atac-query": {"atac_layer"},
+    "totalvi+knn": {"rna_layer", "protein_layer"},
+    "multivi+knn": {"rna_layer", "atac_layer"},
+    "wnn": {"rna_layer"},
+}
+UNIMODAL = {"scanvi"}
 
 # Same answer whatever the seed, so one seed is enough.
 DETERMINISTIC = {"LR-hvg2000"}

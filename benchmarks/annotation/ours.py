@@ -19,7 +19,11 @@ def _fit(task: Task, seed: int, *, plan_kwargs: Mapping[str, Any] | None = None,
     """Set up and train a model on the reference."""
     scvi.settings.seed = seed
     reference = task.reference.copy()
-    PLKD.setup_anndata(reference, labels_key=task.spec.labels_key, batch_key=task.spec.batch_key)
+    keys = {"labels_key": task.spec.labels_key, "batch_key": task.spec.batch_key}
+    if task.spec.modalities:
+        PLKD.setup_mudata(reference, modalities=task.spec.modalities, **keys)
+    else:
+        PLKD.setup_anndata(reference, **keys)
     model = PLKD(reference, **model_kwargs)
     model.train(plan_kwargs=plan_kwargs, enable_progress_bar=False, enable_model_summary=False)
     return model
@@ -34,11 +38,17 @@ def _answers(task: Task, seed: int, name: str, *, teacher: bool = True, **kwargs
     for suffix, network in NETWORKS.items():
         if suffix and not teacher:
             continue
-        start = perf_counter()
-        probabilities = model.predict(task.query, soft=True, model=network)
-        labels = probabilities.columns.to_numpy().astype(str)[probabilities.to_numpy().argmax(axis=1)]
-        answers[name + suffix] = Prediction(labels, probabilities, fit_s, perf_counter() - start)
+        answers[name + suffix] = _ask(model, task, fit_s, model=network)
+    for argument, modality in task.spec.modalities.items():
+        answers[f"{name}-{argument.removesuffix('_layer')}-query"] = _ask(model, task, fit_s, modality=modality)
     return answers
+
+
+def _ask(model: PLKD, task: Task, fit_s: float, **kwargs: Any) -> Prediction:
+    start = perf_counter()
+    probabilities = model.predict(task.query, soft=True, **kwargs)
+    labels = probabilities.columns.to_numpy().astype(str)[probabilities.to_numpy().argmax(axis=1)]
+    return Prediction(labels, probabilities, fit_s, perf_counter() - start)
 
 
 def default(task: Task, seed: int) -> dict[str, Prediction]:

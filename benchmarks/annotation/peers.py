@@ -5,6 +5,7 @@ from __future__ import annotations
 from time import perf_counter
 
 import anndata as ad
+import mudata as md
 import numpy as np
 import pandas as pd
 import scanpy as sc
@@ -21,8 +22,10 @@ from benchmarks.annotation.tasks import Task
 UNLABELLED = "Unknown"
 
 
-def log_normalise(adata: ad.AnnData) -> sp.csr_matrix:
-    """Return log1p of counts per 10,000 counts of the shared genes."""
+def log_normalise(adata: ad.AnnData | md.MuData) -> sp.csr_matrix:
+    """Return log1p of counts per 10,000 counts of the shared genes; of a MuData its modalities side by side."""
+    if isinstance(adata, md.MuData):
+        return sp.hstack([log_normalise(modality) for modality in adata.mod.values()], format="csr")
     library = np.asarray(adata.X.sum(axis=1)).ravel()
     return (sp.diags(1e4 / np.where(library == 0, 1, library)) @ adata.X).log1p().tocsr()
 

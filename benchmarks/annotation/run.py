@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from benchmarks.annotation.methods import DETERMINISTIC, METHODS
+from benchmarks.annotation.methods import DETERMINISTIC, METHODS, NEEDS, UNIMODAL
 from benchmarks.annotation.prediction import Cells, Prediction, cells_path
 from benchmarks.annotation.tasks import TASK_FILE, Spec, Task, folds, read_specs
 
@@ -84,6 +84,11 @@ def record(out: Path, task: Task, method: str, seed: int, prediction: Prediction
     )
 
 
+def applies(method: str, spec: Spec) -> bool:
+    """Whether a task has the modalities that a method needs; those with none named take any."""
+    return NEEDS.get(method, set()) <= set(spec.modalities) and not (method in UNIMODAL and spec.modalities)
+
+
 def run(specs: Iterable[Spec], methods: list[str], seeds: list[int], out: Path) -> None:
     """Run what the results file does not have yet."""
     finished = done(out)
@@ -91,7 +96,7 @@ def run(specs: Iterable[Spec], methods: list[str], seeds: list[int], out: Path) 
         for task in folds(spec):
             for seed in seeds:
                 for method in methods:
-                    if method in DETERMINISTIC and seed != seeds[0]:
+                    if not applies(method, spec) or method in DETERMINISTIC and seed != seeds[0]:
                         continue
                     key = (spec.name, task.fold, recorded_name(method, spec), str(seed))
                     if key in finished:

@@ -132,7 +132,8 @@ def main() -> None:
 
     rows, cells = read_results(args.results)
     rows = add_rare(rows, cells)
-    left_out = {s.name for s in read_specs(args.task_file) if not s.in_average}
+    specs = read_specs(args.task_file)
+    left_out = {s.name for s in specs} - {s.name for s in specs if s.in_average}
     tasks = list(dict.fromkeys(rows["task"]))
     average_over = args.average or [t for t in tasks if t.partition("@")[0] not in left_out]
     table = summarise(rows, average_over)

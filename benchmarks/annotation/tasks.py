@@ -8,13 +8,17 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import anndata as ad
 import h5py
+import mudata as md
 import numpy as np
 import scipy.sparse as sp
+
+import plkd
 
 TASK_FILE = Path(__file__).with_name("tasks.toml")
 
@@ -30,6 +34,8 @@ class Spec:
     batch_key: str = "batch"
     gene_sets: str = "human_reactome.gmt"
     modality: str = ""
+    modalities: dict[str, str] = field(default_factory=dict)
+    simulate: dict[str, Any] = field(default_factory=dict)
     drop_labels: tuple[str, ...] = ()
     held_batches: tuple[str, ...] = ()
     query_fraction: float = 0.3
@@ -55,8 +61,8 @@ class Task:
 
     spec: Spec
     fold: str
-    reference: ad.AnnData
-    query: ad.AnnData
+    reference: ad.AnnData | md.MuData
+    query: ad.AnnData | md.MuData
     truth: np.ndarray
     gene_sets: Path
 
@@ -81,8 +87,10 @@ def read_specs(path: Path = TASK_FILE) -> list[Spec]:
     return [Spec(**{k: tuple(v) if isinstance(v, list) else v for k, v in entry.items()}) for entry in entries]
 
 
-def _read(spec: Spec, name: str) -> ad.AnnData:
+def _read(spec: Spec, name: str) -> ad.AnnData | md.MuData:
     """Read one file as raw counts, with labels and batches as strings and without the cells to be dropped."""
+    if spec.modalities:
+        return _read_joint(spec, name)
     path = data_folder() / name
     if spec.modality:
         with h5py.File(path) as file:  # one modality of a MuData file, and the columns that its modalities share
@@ -96,8 +104,31 @@ def _read(spec: Spec, name: str) -> ad.AnnData:
     return adata[~adata.obs[spec.labels_key].isin(spec.drop_labels)].copy()
 
 
-def _task(spec: Spec, fold: str, reference: ad.AnnData, query: ad.AnnData) -> Task:
+def _read_joint(spec: Spec, name: str) -> md.MuData:
+    """Read the modalities of a MuData file, or simulate them; labels and batches in the obs of the whole alone."""
+    mdata = plkd.datasets.simulate(**spec.simulate) if spec.simulate else md.read_h5mu(data_folder() / name)
+    tables = {
+        kept: ad.AnnData(
+            sp.csr_matrix(mdata.mod[kept].X, dtype=np.float32),
+            obs=mdata.mod[kept].obs[[]],
+            var=mdata.mod[kept].var[[]],
+        )
+        for kept in spec.modalities.values()
+    }
+    joint = md.MuData(tables)
+    for key in (spec.labels_key, spec.batch_key):
+        joint.obs[key] = mdata.obs[key].astype(str)
+    return joint[~joint.obs[spec.labels_key].isin(spec.drop_labels).to_numpy()].copy()
+
+
+def _task(spec: Spec, fold: str, reference: Any, query: Any) -> Task:
     """Restrict both sides to the genes they share and the query to labels that the reference has; hide its labels."""
+    if isinstance(reference, md.MuData):
+        reference = reference.copy()
+        query = query[query.obs[spec.labels_key].isin(set(reference.obs[spec.labels_key])).to_numpy()].copy()
+        truth = query.obs[spec.labels_key].to_numpy().astype(str)
+        query.obs = query.obs.drop(columns=spec.labels_key)
+        return Task(spec, fold, reference, query, truth, data_folder() / "genesets" / spec.gene_sets)
     genes = reference.var_names.intersection(query.var_names, sort=False)
     reference, query = reference[:, genes].copy(), query[:, genes].copy()
     query = query[query.obs[spec.labels_key].isin(set(reference.obs[spec.labels_key]))].copy()
