@@ -44,9 +44,9 @@ def _answers(task: Task, seed: int, name: str, *, teacher: bool = True, **kwargs
     return answers
 
 
-def _ask(model: PLKD, task: Task, fit_s: float, **kwargs: Any) -> Prediction:
+def _ask(fitted: PLKD, task: Task, fit_s: float, **kwargs: Any) -> Prediction:
     start = perf_counter()
-    probabilities = model.predict(task.query, soft=True, **kwargs)
+    probabilities = fitted.predict(task.query, soft=True, **kwargs)
     labels = probabilities.columns.to_numpy().astype(str)[probabilities.to_numpy().argmax(axis=1)]
     return Prediction(labels, probabilities, fit_s, perf_counter() - start)
 

@@ -1,0 +1,147 @@
+"""Latent spaces side by side in one run: plkd, totalVI or MultiVI, scored by scib-metrics on cells whose labels nobody saw.
+
+    PLKD_DATA=/path/to/data python -m benchmarks.integration.run --tasks cortex-multiome simulated-cite --out integration.csv
+
+Reference and query of a joint annotation task are trained on together. plkd is given the labels of the reference and none of
+the query's; totalVI and MultiVI use no labels. Scores are computed on the query's cells alone. Each method trains to its own early
+stop, capped at ``--minutes``; a method that is capped counts as that long.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import logging
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from time import perf_counter
+
+import mudata as md
+import numpy as np
+import pandas as pd
+import scanpy as sc
+import scvi
+from scib_metrics.benchmark import BatchCorrection, Benchmarker, BioConservation
+
+from benchmarks.annotation.joint_peers import fit_multivi, fit_totalvi, joined
+from benchmarks.annotation.peers import UNLABELLED, log_normalise
+from benchmarks.annotation.tasks import Task, folds, read_specs
+from plkd import PLKD
+
+logger = logging.getLogger("benchmarks.integration")
+Fit = Callable[[Task, md.MuData, int, str], tuple[dict[str, np.ndarray], int]]
+
+
+def plkd(task: Task, both: md.MuData, seed: int, max_time: str) -> tuple[dict[str, np.ndarray], int]:
+    """Both networks of one model, with the labels of the reference alone."""
+    scvi.settings.seed = seed
+    both.obs["label"] = np.concatenate([task.labels, np.full(task.query.n_obs, UNLABELLED)])
+    PLKD.setup_mudata(both, labels_key="label", batch_key="batch", modalities=task.spec.modalities)
+    model = PLKD(both)
+    model.train(enable_progress_bar=False, enable_model_summary=False, max_time=max_time)
+    n_epochs = sum(len(model.history[f"{phase}_loss_train"]) for phase in ("teacher", "student"))
+    latents = {f"plkd {name}": model.get_latent_representation(model=name) for name in ("student", "teacher")}
+    return latents, n_epochs
+
+
+def _peer(name: str, fit: Callable) -> Fit:
+    def run(task: Task, both: md.MuData, seed: int, max_time: str) -> tuple[dict[str, np.ndarray], int]:
+        model = fit(both, task.spec.modalities, seed, max_time=max_time)
+        return {name: model.get_latent_representation()}, len(model.history["train_loss_epoch"])
+
+    return run
+
+
+def methods_for(task: Task) -> dict[str, Fit]:
+    """Return plkd and the peer for the task's modalities."""
+    peer = _peer("MultiVI", fit_multivi) if "atac_layer" in task.spec.modalities else _peer("totalVI", fit_totalvi)
+    return {"plkd": plkd, "peer": peer}
+
+
+def scores(task: Task, both: md.MuData, latents: dict[str, np.ndarray]) -> pd.DataFrame:
+    """Return scib-metrics' scores on the query's cells, unscaled, one row per latent space."""
+    hidden = np.arange(task.reference.n_obs, both.n_obs)
+    rna = both.mod[task.spec.modalities["rna_layer"]][hidden]
+    adata = sc.AnnData(log_normalise(sc.AnnData(rna.X)), obs=both.obs.iloc[hidden][["batch"]].copy())
+    adata.obs["batch"] = adata.obs["batch"].astype(str).astype("category")
+    adata.obs["label"] = pd.Categorical(task.truth)
+    sc.pp.pca(adata, n_comps=min(50, adata.n_vars - 1))
+    for name, latent in {**latents, "RNA principal components": None}.items():
+        adata.obsm[name] = adata.obsm["X_pca"] if latent is None else latent[hidden]
+    several = adata.obs["batch"].nunique() > 1
+    bench = Benchmarker(
+        adata,
+        batch_key="batch",
+        label_key="label",
+        embedding_obsm_keys=[*latents, "RNA principal components"],
+        bio_conservation_metrics=BioConservation(),
+        batch_correction_metrics=BatchCorrection() if several else None,
+        pre_integrated_embedding_obsm_key="X_pca",
+        progress_bar=False,
+    )
+    bench.benchmark()
+    return bench.get_results(min_max_scale=False).drop(index="Metric Type")
+
+
+def run(task: Task, seed: int, minutes: float) -> list[dict[str, object]]:
+    """Fit every method on one fold and score it."""
+    latents, about = {}, {}
+    hours, rest = divmod(round(minutes * 60), 3600)
+    for fit in methods_for(task).values():
+        both = joined(task)
+        start = perf_counter()
+        found, n_epochs = fit(task, both, seed, f"00:{hours:02d}:{rest // 60:02d}:{rest % 60:02d}")
+        seconds = perf_counter() - start
+        for name, latent in found.items():
+            latents[name] = latent
+            about[name] = {
+                "seconds": round(seconds, 1),
+                "epochs": n_epochs,
+                "s_per_epoch": round(seconds / n_epochs, 2),
+            }
+        logger.info("%s %s: %.0f s, %d epochs", task.spec.name, ", ".join(found), seconds, n_epochs)
+    table = scores(task, both, latents)
+    return [
+        {
+            "task": task.spec.name,
+            "fold": task.fold,
+            "seed": seed,
+            "latent": name,
+            **about.get(name, {}),
+            **row.to_dict(),
+        }
+        for name, row in table.iterrows()
+    ]
+
+
+def main() -> None:
+    """Parse the command line and run."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tasks", nargs="+", default=["cortex-multiome", "simulated-cite"])
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--minutes", type=float, default=30)
+    parser.add_argument("--out", type=Path, default=Path("integration.csv"))
+    args = parser.parse_args()
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    logger.setLevel(logging.INFO)
+    warnings.filterwarnings("ignore")
+    for name in ("lightning.pytorch", "lightning.fabric", "scvi"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    for spec in read_specs():
+        if spec.name not in args.tasks or not spec.modalities:
+            continue
+        for task in folds(spec):
+            for seed in args.seeds:
+                rows = run(task, seed, args.minutes)
+                new = not args.out.exists()
+                with args.out.open("a", newline="") as file:
+                    writer = csv.DictWriter(file, list(rows[0]), restval="", extrasaction="ignore")
+                    if new:
+                        writer.writeheader()
+                    writer.writerows(rows)
+                print(pd.DataFrame(rows).to_string())
+
+
+if __name__ == "__main__":
+    main()
