@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +15,8 @@ from scvi import REGISTRY_KEYS
 from scvi.data.fields import BaseAnnDataField, CategoricalObsField
 
 from plkd.align import align_features
-from plkd.data import ModalitySpec, Rows, detect_scale, find_table
+from plkd.data import ModalitySpec, Rows, Table, detect_scale, find_table
+from plkd.model._clusters import cluster_cells
 from plkd.model._obs import as_text, find_column, ordered_categories
 
 logger = logging.getLogger("plkd")
@@ -166,3 +168,41 @@ class CodesField(CategoricalObsField):
         adata.obs[self.attr_key] = np.array([code[value] for value in values], dtype=np.int64)
         registered = {self.CATEGORICAL_MAPPING_KEY: mapping, self.ORIGINAL_ATTR_KEY: self._key}
         return registered if self.missing is None else {**registered, self.MISSING_KEY: self.missing}
+
+
+class ClusterField(CodesField):
+    """Clusters of the reference in place of labels (:func:`plkd.model._clusters.cluster_cells`).
+
+    Parameters
+    ----------
+    registry_key
+        As in :class:`CodesField`.
+    specs
+        The reference's modalities.
+    batch_key
+        Its batches, or None.
+    missing
+        Category of cells that are in no cluster, and of all cells of other data.
+    """
+
+    def __init__(self, registry_key: str, specs: Sequence[ModalitySpec], batch_key: str | None, missing: str):
+        super().__init__(registry_key, None, missing)
+        self.specs, self.batch_key = specs, batch_key
+
+    def register_field(self, adata: AnnData | MuData) -> dict[str, Any]:
+        """Cluster the reference."""
+        found = [(spec, find_table(adata, spec)) for spec in self.specs]
+        tables = [(replace(spec, features=tuple(map(str, table.features))), table) for spec, table in found if table]
+        column = None if self.batch_key is None else find_column(adata, self.batch_key)
+        batch = np.zeros(adata.n_obs, dtype=int) if column is None else pd.factorize(as_text(column))[0]
+        codes = cluster_cells(_with_scale(tables), adata.n_obs, batch)
+        names = [f"cluster_{i + 1:02d}" for i in range(codes.max() + 1)]
+        values = np.array([*names, self.missing], dtype=object)[codes]
+        return self._write(adata, values, np.array(names, dtype=object))
+
+
+def _with_scale(tables: Sequence[tuple[ModalitySpec, Table]]) -> list[tuple[ModalitySpec, Table]]:
+    return [
+        (replace(spec, scale=detect_scale(Rows(table.matrix), table.where, kind=spec.kind)), table)
+        for spec, table in tables
+    ]

@@ -21,7 +21,7 @@ from plkd._compat import validation_without_pairing
 from plkd.data import Cells, ModalitySpec, Rows, find_table, open_query
 from plkd.model import _files
 from plkd.model._explain import ExplanationMixin
-from plkd.model._fields import KEYS, CodesField, ModalityField
+from plkd.model._fields import KEYS, ClusterField, CodesField, ModalityField
 from plkd.model._obs import as_text
 from plkd.model._predict import PredictionMixin
 from plkd.model._reference import ReferenceTable, build_patterns, is_built, scaling_constants
@@ -139,7 +139,7 @@ class PLKD(TrainingMixin, PredictionMixin, ExplanationMixin, BaseModelClass):
     def setup_anndata(
         cls,
         adata: AnnData,
-        labels_key: str,
+        labels_key: str | None,
         unlabeled_category: str = "Unknown",
         layer: str | None = None,
         batch_key: str | None = None,
@@ -157,7 +157,8 @@ class PLKD(TrainingMixin, PredictionMixin, ExplanationMixin, BaseModelClass):
             Reference; cells x genes. Not a view.
         labels_key
             Column of ``adata.obs`` with the labels. Missing and empty values, and those equal to
-            ``unlabeled_category``, are cells without a label; categories in use by no cell are left out.
+            ``unlabeled_category``, are cells without a label; categories in use by no cell are left out. None: no labels;
+            clusters stand in for them, and the model integrates (several batches need harmonypy).
         unlabeled_category
             Value that marks a cell without a label.
         layer
@@ -205,7 +206,7 @@ class PLKD(TrainingMixin, PredictionMixin, ExplanationMixin, BaseModelClass):
     def setup_mudata(
         cls,
         mdata: MuData,
-        labels_key: str,
+        labels_key: str | None,
         rna_layer: str | None = None,
         protein_layer: str | None = None,
         atac_layer: str | None = None,
@@ -225,7 +226,8 @@ class PLKD(TrainingMixin, PredictionMixin, ExplanationMixin, BaseModelClass):
             Reference; modalities that share cells (``axis=0``). Not a view.
         labels_key
             Column of ``mdata.obs`` or, failing that, of ``obs`` of the modalities, with the labels. Missing and empty
-            values, and those equal to ``unlabeled_category``, are cells without a label.
+            values, and those equal to ``unlabeled_category``, are cells without a label. None: no labels; clusters of the
+            cells stand in for them, and the model integrates (several batches need harmonypy).
         rna_layer, protein_layer, atac_layer
             Layers of the modalities with raw counts; None takes ``X``.
         batch_key
@@ -272,11 +274,17 @@ class PLKD(TrainingMixin, PredictionMixin, ExplanationMixin, BaseModelClass):
         cls, data: AnnData | MuData, specs: Sequence[ModalitySpec], setup_method_args: dict[str, Any], kwargs: Any
     ) -> None:
         asked = setup_method_args["setup_args"]
+        labels_key, missing, batch_key = asked["labels_key"], asked["unlabeled_category"], asked["batch_key"]
+        labels = (
+            CodesField(REGISTRY_KEYS.LABELS_KEY, labels_key, missing)
+            if labels_key is not None
+            else ClusterField(REGISTRY_KEYS.LABELS_KEY, specs, batch_key, missing)
+        )
         manager = AnnDataManager(
             fields=[
                 *(ModalityField(spec) for spec in specs),
-                CodesField(REGISTRY_KEYS.LABELS_KEY, asked["labels_key"], asked["unlabeled_category"]),
-                CodesField(REGISTRY_KEYS.BATCH_KEY, asked["batch_key"]),
+                labels,
+                CodesField(REGISTRY_KEYS.BATCH_KEY, batch_key),
             ],
             setup_method_args=setup_method_args,
             validation_checks=validation_without_pairing(),

@@ -70,12 +70,15 @@ def values_to_learn_from(table: ReferenceTable, rng: np.random.Generator) -> Any
 
     RNA: log1p of counts per 10,000, CSR. Proteins: centred log ratios, dense. ATAC: log1p of 10,000 times TF-IDF, CSR.
     """
-    rows = table.rows
-    chosen = np.arange(rows.n_obs)
-    most = _LEARNED_FROM[table.spec.kind]
-    if rows.n_obs > most:
-        chosen = np.sort(rng.choice(rows.n_obs, most, replace=False))
-    block = rows.read(chosen)
+    chosen, most = np.arange(table.rows.n_obs), _LEARNED_FROM[table.spec.kind]
+    if len(chosen) > most:
+        chosen = np.sort(rng.choice(len(chosen), most, replace=False))
+    return scaled_values(table, chosen)
+
+
+def scaled_values(table: ReferenceTable, chosen: np.ndarray) -> Any:
+    """Return scaled values of chosen rows, as :func:`values_to_learn_from` does of drawn ones."""
+    block = table.rows.read(chosen)
     if table.spec.scale == "log":
         return block
     if table.spec.kind == "protein":
@@ -84,7 +87,7 @@ def values_to_learn_from(table: ReferenceTable, rng: np.random.Generator) -> Any
     size = np.asarray(block.sum(axis=1)).ravel()
     scaled = sp.diags(1e4 / np.where(size > 0, size, np.inf)) @ block
     if table.spec.kind == "atac":
-        n_open = np.bincount(block.indices, minlength=rows.n_features)
+        n_open = np.bincount(block.indices, minlength=table.rows.n_features)
         scaled = scaled @ sp.diags(block.shape[0] / (1.0 + n_open))
     return scaled.tocsr().log1p()
 

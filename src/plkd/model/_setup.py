@@ -111,7 +111,7 @@ def _by_usual_names(mdata: MuData) -> dict[str, str]:
 
 
 def check_reference(
-    data: Any, specs: Sequence[ModalitySpec], labels_key: str, unlabeled_category: str, batch_key: str | None
+    data: Any, specs: Sequence[ModalitySpec], labels_key: str | None, unlabeled_category: str, batch_key: str | None
 ) -> None:
     """Check everything that setup needs.
 
@@ -145,7 +145,8 @@ def check_reference(
             f"{list(lost[:3])}; expected every cell in one at least. Fix: name their modality too, or leave them out: "
             f"`mdata = mdata[~mdata.obs_names.isin(lost)].copy()`."
         )
-    _check_labels(data, labels_key, unlabeled_category)
+    if labels_key is not None:
+        _check_labels(data, labels_key, unlabeled_category)
     if batch_key is not None:
         n_missing = int((as_text(obs_column(data, batch_key, "batch_key")) == "").sum())
         if n_missing:
@@ -162,7 +163,8 @@ def _check_labels(data: AnnData | MuData, labels_key: str, unlabeled_category: s
     if len(names) < 2:
         raise ValueError(
             f"obs[{labels_key!r}] holds {len(names)} labels ({list(names)}) besides {unlabeled_category!r}; expected at "
-            "least 2, since with one there is nothing to tell apart. Fix: name another column as labels_key."
+            "least 2, since with one there is nothing to tell apart. Fix: name another column as labels_key, or pass "
+            "labels_key=None to integrate without labels."
         )
     few = [f"{name} ({count})" for name, count in zip(names, counts, strict=True) if count < 3]
     if few:

@@ -1,0 +1,88 @@
+"""Clusters that stand in for labels where a reference has none."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from sklearn.cluster import MiniBatchKMeans
+from sklearn.decomposition import TruncatedSVD
+
+from plkd.data import ModalitySpec, Rows, Table
+from plkd.model._reference import ReferenceTable, scaled_values
+
+logger = logging.getLogger("plkd")
+
+_COMPONENTS = 30
+_SEED = 0
+
+
+def cluster_cells(tables: Sequence[tuple[ModalitySpec, Table]], n_obs: int, batch: np.ndarray) -> np.ndarray:
+    """Cluster the cells that have the modalities most cells have.
+
+    Parameters
+    ----------
+    tables
+        The reference's modalities.
+    n_obs
+        Number of cells.
+    batch
+        Batch codes, shape ``(n_obs,)``.
+
+    Returns
+    -------
+    Codes from 0, shape ``(n_obs,)``; ``-1`` for cells that lack one of these modalities. The same data give the same codes.
+
+    Raises
+    ------
+    ImportError
+        If there are several batches and harmonypy is not installed.
+
+    Notes
+    -----
+    Truncated singular value decomposition of each modality's scaled values, Harmony over batches, k-means. About a third of
+    the square root of the number of cells, between 8 and 40, are more clusters than there are types: neighbouring ones cost
+    little, whereas types in one cluster would be pulled together.
+    """
+    measured = {
+        spec.kind: np.ones(n_obs, dtype=bool) if table.position is None else table.position >= 0
+        for spec, table in tables
+    }
+    most = max(mask.sum() for mask in measured.values())
+    first = next(kind for kind, mask in measured.items() if mask.sum() == most)
+    chosen = measured[first]
+    parts = []
+    for spec, table in tables:
+        if (measured[spec.kind] & chosen).sum() < chosen.sum():
+            continue
+        rows = np.flatnonzero(chosen) if table.position is None else table.position[chosen]
+        values = scaled_values(ReferenceTable(spec, Rows(table.matrix)), rows)
+        n_components = min(_COMPONENTS, min(values.shape) - 1)
+        components = TruncatedSVD(n_components, random_state=_SEED).fit_transform(values)
+        components -= components.mean(axis=0)
+        parts.append(components / np.sqrt(np.square(components).sum(axis=1).mean()))
+    embedding = np.hstack(parts)
+    if len(np.unique(batch[chosen])) > 1:
+        embedding = _without_batches(embedding, batch[chosen])
+    n_clusters = int(np.clip(np.sqrt(len(embedding)) / 3, 8, 40))
+    n_clusters = min(n_clusters, max(2, len(embedding) // 5))
+    codes = np.full(n_obs, -1)
+    codes[chosen] = MiniBatchKMeans(n_clusters, n_init=5, random_state=_SEED).fit_predict(embedding)
+    logger.info("No labels: %d clusters of %d cells stand in for them", n_clusters, int(chosen.sum()))
+    return codes
+
+
+def _without_batches(embedding: np.ndarray, batch: np.ndarray) -> np.ndarray:
+    try:
+        import harmonypy
+    except ImportError as error:
+        raise ImportError(
+            "labels_key=None with several batches needs harmonypy. Fix: `pip install 'plkd[integration]'`, or set up "
+            "without batch_key."
+        ) from error
+    corrected = harmonypy.run_harmony(
+        embedding, pd.DataFrame({"batch": batch.astype(str)}), "batch", random_state=_SEED, verbose=False
+    ).Z_corr
+    return corrected if corrected.shape == embedding.shape else corrected.T

@@ -1,0 +1,68 @@
+"""Integration without labels: clusters stand in for them."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+from sklearn.metrics import adjusted_rand_score
+
+from plkd import PLKD
+
+
+def codes(data):
+    return data.obs["_scvi_labels"].to_numpy()
+
+
+def test_clusters_follow_the_types_and_hardly_the_batches(make_mdata):
+    pytest.importorskip("harmonypy")
+    mdata = make_mdata(240)
+    PLKD.setup_mudata(mdata, None, batch_key="batch")
+    found = codes(mdata)
+    types = mdata.obs["cell_type"].cat.codes
+    # Several clusters of a type are right, two types in one cluster are not.
+    purity = sum(np.bincount(types[found == cluster]).max() for cluster in np.unique(found)) / len(found)
+    assert purity > 0.9
+    assert adjusted_rand_score(mdata.obs["batch"], found) < 0.1
+
+
+def test_the_same_data_give_the_same_clusters(make_adata):
+    first, second = make_adata(), make_adata()
+    for adata in (first, second):
+        PLKD.setup_anndata(adata, None)
+    np.testing.assert_array_equal(codes(first), codes(second))
+
+
+def test_cells_that_lack_the_commonest_modality_are_in_no_cluster_but_get_a_latent(make_mdata, make_joint_model, train):
+    mdata = make_mdata(120, modalities=("rna", "prot"), mosaic=True)
+    PLKD.setup_mudata(mdata, None)
+    small = {"teacher_kwargs": {"width": 8, "n_heads": 2, "depth": 1}, "student_kwargs": {"n_hidden": (16, 8)}}
+    model = train(PLKD(mdata, **small), 2)
+    without = ~mdata.obs_names.isin(mdata["rna"].obs_names)
+    assert (codes(mdata)[without] == len(model.labels)).all()
+    assert np.isfinite(model.get_latent_representation()).all()
+    assert all(label.startswith("cluster_") for label in model.predict())
+
+
+def test_the_latent_space_tells_types_apart_that_it_never_saw(make_adata, train):
+    from sklearn.neighbors import KNeighborsClassifier
+
+    reference, query = make_adata(), make_adata(60, seed=1)
+    PLKD.setup_anndata(reference, None)
+    model = train(PLKD(reference), 20)
+    by_neighbours = KNeighborsClassifier(5).fit(model.get_latent_representation(), reference.obs["cell_type"])
+    assert by_neighbours.score(model.get_latent_representation(query), query.obs["cell_type"]) > 0.9
+
+
+def test_several_batches_without_harmonypy_name_the_line_that_installs_it(make_adata, monkeypatch):
+    monkeypatch.setitem(sys.modules, "harmonypy", None)
+    with pytest.raises(ImportError, match=r"pip install 'plkd\[integration\]'"):
+        PLKD.setup_anndata(make_adata(60), None, batch_key="batch")
+
+
+def test_only_documented_keys_are_added(make_adata):
+    adata = make_adata(60)
+    before = adata.copy()
+    PLKD.setup_anndata(adata, None)
+    assert set(adata.obs) - set(before.obs) == {"_scvi_labels", "_scvi_batch"}
