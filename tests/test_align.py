@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plkd.align import align_features
+from plkd.align import align_features, likeness
 
 SYMBOLS = ["CD3D", "MS4A1", "LYZ", "NKG7", "PPBP"]
 ENSEMBL = [f"ENSG{i:011d}" for i in range(5)]
@@ -140,3 +140,19 @@ class TestRemedies:
     def test_most_names_decide_what_kind_they_are(self):
         assert "The query uses Ensembl" in refusal(SYMBOLS, [*ENSEMBL[:4], "tdTomato"])
         assert "The query uses Ensembl" not in refusal(SYMBOLS, [*ENSEMBL[:2], "a", "b"])
+
+
+def test_peaks_found_by_name_do_not_take_those_they_overlap_too():
+    model = ["chr1:100-600", "chr1:300-800", "chr1:2000-2500", "chr1:4000-4500"]
+    found = align_features(model, [*model[:2], "1-2100-2600"], kind="atac")
+    np.testing.assert_array_equal(found.columns.toarray(), np.eye(3, 4))
+
+
+def test_likeness_tells_genes_from_proteins_that_bear_their_names():
+    genes = [f"GENE{i}" for i in range(40)]
+    proteins, query = genes[:4], genes[:30]
+    as_genes, as_proteins = (
+        likeness(names, query, kind=kind) for names, kind in ((genes, "rna"), (proteins, "protein"))
+    )
+    assert as_genes == (0.75, 0.75)
+    assert as_proteins == (1.0, 4 / 30)

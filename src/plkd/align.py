@@ -86,11 +86,12 @@ def align_features(
     *,
     kind: str = "rna",
     floor: float = FLOOR,
+    called: str = "the query",
 ) -> Alignment:
     """Find each feature of a model in a data set.
 
     Features are matched by name. Proteins that are not found so are matched once more without the suffixes and marks of
-    antibody panels (``CD3_TotalSeqB`` is ``CD3``); peaks of other data sets by genomic overlap.
+    antibody panels (``CD3_TotalSeqB`` is ``CD3``); peaks that are not found so by genomic overlap.
 
     Parameters
     ----------
@@ -102,6 +103,8 @@ def align_features(
         Kind of the features: ``"rna"``, ``"protein"`` or ``"atac"``.
     floor
         Least share of the model's features that the data set must have.
+    called
+        What messages call the data set.
 
     Returns
     -------
@@ -121,14 +124,20 @@ def align_features(
     model_index, query_index = _index(model), _index(query)
     alignment = Alignment(_columns(model_index, query_index, kind), len(query_index))
     if alignment.fraction < floor:
-        raise ValueError(_too_few(model_index, query_index, alignment, floor, kind))
+        raise ValueError(_too_few(model_index, query_index, alignment, floor, kind, called))
     return alignment
 
 
-def share_found(model: Sequence[str] | np.ndarray, query: Sequence[str] | pd.Index, *, kind: str) -> float:
-    """Return the share of a model's features that a data set has; 0 where they cannot be compared."""
-    model_index, query_index = _index(model), _index(query)
-    return Alignment(_columns(model_index, query_index.unique(), kind), len(query_index)).fraction
+def likeness(model: Sequence[str] | np.ndarray, query: Sequence[str] | pd.Index, *, kind: str) -> tuple[float, float]:
+    """Return the share of a model's features that a data set has, and the share that both have of those of either.
+
+    The second tells kinds apart: proteins named as their genes are all found among the genes of an RNA data set, but they
+    are few of them.
+    """
+    model_index, query_index = _index(model), _index(query).unique()
+    alignment = Alignment(_columns(model_index, query_index, kind), len(query_index))
+    n_found = int(alignment.present.sum())
+    return alignment.fraction, n_found / max(len(model_index) + len(query_index) - n_found, 1)
 
 
 def _index(names: Sequence[str] | np.ndarray | pd.Index) -> pd.Index:
@@ -140,7 +149,7 @@ def _columns(model: pd.Index, query: pd.Index, kind: str) -> np.ndarray | sparse
     if kind == "protein" and (columns < 0).any():
         return _by_protein(model, query, columns)
     if kind == "atac" and (columns < 0).any() and looks_like_peaks(model) and looks_like_peaks(query):
-        return overlap_map(model, query)
+        return _by_overlap(model, query, columns)
     return columns
 
 
@@ -160,6 +169,14 @@ def _by_name(model: pd.Index, query: pd.Index) -> np.ndarray:
     return positions.reindex(model).fillna(-1).to_numpy(dtype=np.int64)
 
 
+def _by_overlap(model: pd.Index, query: pd.Index, columns: np.ndarray) -> sparse.csr_matrix:
+    """Match peaks by overlap, those that were found by name by that alone: peaks of one set may overlap each other."""
+    matches = overlap_map(model, query).tocoo()
+    by_name = columns[matches.col]
+    kept = (by_name < 0) | (by_name == matches.row)
+    return sparse.csr_matrix((matches.data[kept], (matches.row[kept], matches.col[kept])), shape=matches.shape)
+
+
 def _by_protein(model: pd.Index, query: pd.Index, columns: np.ndarray) -> np.ndarray:
     """Fill in proteins whose plain names meet, each way once."""
     plain_model, plain_query = (pd.Index([plain_protein_name(name) for name in names]) for names in (model, query))
@@ -176,11 +193,11 @@ def _by_protein(model: pd.Index, query: pd.Index, columns: np.ndarray) -> np.nda
     return filled
 
 
-def _too_few(model: pd.Index, query: pd.Index, alignment: Alignment, floor: float, kind: str) -> str:
+def _too_few(model: pd.Index, query: pd.Index, alignment: Alignment, floor: float, kind: str, called: str) -> str:
     """Explain why so few features were found, and how to mend it."""
     n_found = int(alignment.present.sum())
     found = (
-        f"Only {n_found} of the model's {len(model)} features are in the query ({alignment.fraction:.0%}); "
+        f"Only {n_found} of the model's {len(model)} features are in {called} ({alignment.fraction:.0%}); "
         f"expected at least {floor:.0%}. Model: {_examples(model)}; query: {_examples(query)}. "
     )
     if kind == "atac":

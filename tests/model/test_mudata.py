@@ -7,7 +7,7 @@ import logging
 import numpy as np
 import pandas as pd
 import pytest
-from anndata import AnnData
+from anndata import AnnData, concat
 from mudata import MuData
 from scipy import sparse
 
@@ -157,6 +157,47 @@ def test_a_missing_label_column_is_refused_with_those_of_all_modalities(make_mda
         PLKD.setup_mudata(mdata, "celltype")
 
 
+def test_a_column_of_a_modality_goes_by_the_name_mudata_gives_it(make_mdata):
+    mdata = make_mdata(30)
+    labels = mdata.obs["cell_type"].copy()
+    bare = MuData({name: adata.copy() for name, adata in mdata.mod.items()})
+    bare["prot"].obs["gate"] = labels.loc[bare["prot"].obs_names]
+    PLKD.setup_mudata(bare, "prot:gate")
+    np.testing.assert_array_equal(bare.obs["_scvi_labels"], labels.loc[bare.obs_names].cat.codes)
+
+
+def test_a_modality_measured_in_one_label_only_is_said(make_mdata, caplog):
+    mdata = make_mdata(60, modalities=("rna", "prot"))
+    labels = mdata.obs["cell_type"]
+    prot = mdata["prot"][(labels.loc[mdata["prot"].obs_names] == "type_1").to_numpy()].copy()
+    part = MuData({"rna": mdata["rna"], "prot": prot})
+    part.obs["cell_type"] = labels.loc[part.obs_names]
+    PLKD.setup_mudata(part, "cell_type")
+    assert "The labelled cells measured in 'prot' have 1 labels (type_1)" in caplog.text
+
+
+def test_a_modality_of_nothing_but_zeros_is_refused_by_name(make_mdata):
+    mdata = make_mdata(30)
+    mdata["prot"].X = np.zeros_like(mdata["prot"].X)
+    PLKD.setup_mudata(mdata, "cell_type")
+    with pytest.raises(ValueError, match="No patterns can be learned for prot: none of the 12 features varies"):
+        PLKD(mdata)
+
+
+def test_cells_without_proteins_do_not_move_the_scale(make_mdata):
+    constants = []
+    for n_empty in (0, 10):
+        mdata = make_mdata(30, modalities=("prot",))
+        empty = mdata["prot"][:n_empty].copy()
+        empty.X[:] = 0
+        empty.obs_names = "empty_" + empty.obs_names
+        both = MuData({"prot": concat([mdata["prot"], empty])})
+        both.obs["cell_type"] = [*mdata.obs["cell_type"].loc[mdata["prot"].obs_names], *["Unknown"] * n_empty]
+        PLKD.setup_mudata(both, "cell_type")
+        constants.append(PLKD(both).module.scaling["protein"].log_mean.numpy())
+    np.testing.assert_allclose(*constants, rtol=1e-6)
+
+
 def test_the_reference_is_neither_reordered_nor_rewritten(make_mdata):
     mdata = make_mdata(30, mosaic=True)
     before = mdata.copy()
@@ -303,9 +344,64 @@ def test_a_modality_that_chosen_cells_lack_is_refused_by_name(joint, make_mdata)
 
 def test_cells_of_a_query_in_no_modality_of_the_model_are_refused(joint, make_mdata):
     query = make_mdata(30, seed=1, mosaic=True)
-    odd = MuData({"rna": query["rna"], "spatial": query["prot"].copy()})
+    spatial = query["prot"].copy()
+    spatial.var_names = "spot_" + spatial.var_names
+    odd = MuData({"rna": query["rna"], "spatial": spatial})
     with pytest.raises(ValueError, match="10 of 30 cells were measured in none of the model's modalities"):
         joint.predict(odd)
+
+
+def test_a_modality_under_another_name_is_found_beside_those_that_kept_theirs(joint, make_mdata, caplog):
+    query = make_mdata(30, seed=1)
+    renamed = MuData({"rna": query["rna"], "adt": query["prot"]})
+    with caplog.at_level(logging.INFO, "plkd"):
+        found = joint.predict(renamed, soft=True)
+    assert "mdata['adt'] is taken as the model's prot" in caplog.text
+    expected = joint.predict(MuData({"rna": query["rna"], "prot": query["prot"]}), soft=True)
+    pd.testing.assert_frame_equal(found, expected.loc[found.index])
+
+
+def test_proteins_named_as_genes_are_not_taken_for_them(trained, make_mdata, make_adata):
+    query, prot = make_adata(40, seed=1), make_mdata(40, seed=1)["prot"].copy()
+    prot.var_names = [*query.var_names[:4], *prot.var_names[4:]]
+    found = trained.predict(MuData({"gex": query, "adt": prot}), soft=True)
+    pd.testing.assert_frame_equal(found.loc[query.obs_names], trained.predict(query, soft=True))
+
+
+def test_genes_are_not_taken_for_the_few_proteins_that_share_their_names(make_joint_model, make_mdata, train, caplog):
+    def named_as_genes(seed):
+        mdata = make_mdata(60, seed=seed, modalities=("rna", "prot"))
+        mdata["prot"].var_names = mdata["rna"].var_names[:12]
+        mdata.update()
+        return mdata
+
+    model = train(make_joint_model(named_as_genes(0)), 1)
+    query = named_as_genes(1)
+    with caplog.at_level(logging.INFO, "plkd"):
+        model.predict(query["rna"][:, :30].copy())
+        model.predict(query["prot"].copy())
+    said = [line for line in caplog.messages if "is taken as" in line]
+    assert said == ["The query is taken as the model's rna", "The query is taken as the model's prot"]
+
+
+def test_too_small_a_panel_is_refused_naming_its_place_and_that_it_may_be_left_out(joint, make_mdata):
+    query = make_mdata(30, seed=1)
+    part = MuData({"rna": query["rna"], "prot": query["prot"][:, :2].copy()})
+    with pytest.raises(
+        ValueError, match=r"Only 2 of the model's 12 features are in mdata\['prot'\]\.X .*leave this modality out"
+    ):
+        joint.predict(part)
+
+
+def test_the_line_that_leaves_out_cells_without_a_modality_does_so(joint, make_mdata):
+    query = make_mdata(30, seed=1, mosaic=True)
+    spatial = query["prot"].copy()
+    spatial.var_names = "spot_" + spatial.var_names
+    mdata = MuData({"rna": query["rna"], "spatial": spatial})
+    with pytest.raises(ValueError, match="measured in none of the model's modalities") as caught:
+        joint.predict(mdata)
+    line = str(caught.value).split("`")[1]
+    assert len(joint.predict(eval(line, {"mdata": mdata, "np": np}))) == 20
 
 
 # explanations ----------------------------------------------------------------------------------------------------
@@ -375,6 +471,21 @@ def test_a_model_saved_with_its_data_finds_them_again(make_joint_model, make_mda
     pd.testing.assert_frame_equal(again.predict(soft=True), model.predict(soft=True))
 
 
+def test_data_with_some_of_the_modalities_can_be_attached(joint, make_mdata, tmp_path):
+    joint.save(tmp_path / "m")
+    some = MuData({"rna": make_mdata(30)["rna"].copy()})
+    np.testing.assert_array_equal(PLKD.load(tmp_path / "m", adata=some).predict(), joint.predict(some))
+
+
+def test_attaching_an_anndata_or_a_view_is_refused_with_what_to_do(joint, make_mdata, tmp_path):
+    joint.save(tmp_path / "m")
+    mdata = make_mdata(30)
+    with pytest.raises(TypeError, match=r"adata is an AnnData; expected a MuData.*model\.predict\(adata\)"):
+        PLKD.load(tmp_path / "m", adata=mdata["rna"])
+    with pytest.raises(ValueError, match=r"view of another MuData.*adata\.copy\(\)"):
+        PLKD.load(tmp_path / "m", adata=mdata[:20])
+
+
 def test_the_annotator_agrees_on_every_form_of_query(joint, make_mdata, tmp_path):
     joint.export_student(tmp_path / "a")
     annotator = Annotator.load(tmp_path / "a")
@@ -439,3 +550,58 @@ def test_an_array_without_names_is_refused_with_the_line_that_names_it(with_obsm
 def test_a_missing_obsm_key_is_refused_with_those_there_are(with_obsm):
     with pytest.raises(KeyError, match=r"protein_expression_obsm_key='prot' is not in adata.obsm; found \['adt'\]"):
         PLKD.setup_anndata(with_obsm(), "cell_type", protein_expression_obsm_key="prot")
+
+
+def test_columns_of_an_array_are_matched_by_the_names_in_uns(with_obsm, train):
+    adata = with_obsm(framed=False)
+    PLKD.setup_anndata(adata, "cell_type", protein_expression_obsm_key="adt", protein_names_uns_key="adt_names")
+    model = train(PLKD(adata), 1)
+    query = with_obsm(30, 1, framed=False)
+    expected = model.predict(query, soft=True)
+    query.obsm["adt"], query.uns["adt_names"] = query.obsm["adt"][:, ::-1], query.uns["adt_names"][::-1]
+    pd.testing.assert_frame_equal(model.predict(query, soft=True), expected)
+
+
+def test_columns_without_names_are_taken_in_order_and_that_is_said(with_obsm, train, caplog):
+    adata = with_obsm()
+    PLKD.setup_anndata(adata, "cell_type", protein_expression_obsm_key="adt")
+    model = train(PLKD(adata), 1)
+    found = model.predict(with_obsm(30, 1, framed=False), soft=True)
+    assert "columns of adata.obsm['adt'] have no names" in caplog.text
+    pd.testing.assert_frame_equal(found, model.predict(with_obsm(30, 1), soft=True))
+
+
+def test_an_anndata_of_proteins_serves_a_model_with_proteins_in_obsm(with_obsm, make_mdata, train):
+    adata = with_obsm()
+    PLKD.setup_anndata(adata, "cell_type", protein_expression_obsm_key="adt")
+    model = train(PLKD(adata), 1)
+    alone = make_mdata(30, seed=1)["prot"]
+    expected = model.predict(with_obsm(30, 1), soft=True, modality="adt")
+    pd.testing.assert_frame_equal(model.predict(alone, soft=True).loc[expected.index], expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda a: a.obsm["adt"].__setitem__("P00", "x"),
+            r"adata\.obsm\['adt'\] has columns that hold no numbers: \['P00'\]",
+        ),
+        (
+            lambda a: a.obsm["adt"].rename(columns={"P01": "P00"}, inplace=True),
+            r"columns of adata\.obsm\['adt'\] repeat.*P00",
+        ),
+    ],
+)
+def test_columns_that_are_no_proteins_are_refused(with_obsm, change, message):
+    adata = with_obsm()
+    change(adata)
+    with pytest.raises(ValueError, match=message):
+        PLKD.setup_anndata(adata, "cell_type", protein_expression_obsm_key="adt")
+
+
+def test_names_that_are_not_as_many_as_columns_are_refused(with_obsm):
+    adata = with_obsm(framed=False)
+    adata.uns["adt_names"] = adata.uns["adt_names"][:5]
+    with pytest.raises(ValueError, match=r"uns\['adt_names'\] names 5 proteins, adata\.obsm\['adt'\] has 12 columns"):
+        PLKD.setup_anndata(adata, "cell_type", protein_expression_obsm_key="adt", protein_names_uns_key="adt_names")

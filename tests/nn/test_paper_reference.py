@@ -68,7 +68,7 @@ def numpy_answers(paper_numpy, counts, teacher, student, members, rng):
     for p, genes in enumerate(members):
         dense[genes, p] = teacher.tokenizers[0].pattern_weight(p).detach().double().numpy()
         mask[genes, p] = 1
-    dense[:, -1], mask[:, -1] = state["free.0.weight"].T, 1
+    dense[:, -1], mask[:, -1] = state["free.0.weight"], 1
     bias = np.vstack([state["tokenizers.0.bias"], state["free.0.bias"][None]])
     names = {"attention.qkv": "qkv", "attention.proj": "proj", "mlp.0": "fc1", "mlp.3": "fc2"}
     names |= {"norm1": "norm1", "norm2": "norm2"}
@@ -95,7 +95,8 @@ def numpy_answers(paper_numpy, counts, teacher, student, members, rng):
 
     hidden = [
         {
-            "weight": numbers(layer.weight),
+            # The first layer keeps a row per feature.
+            "weight": numbers(layer.weight).T if layer is linear[0] else numbers(layer.weight),
             "bias": numbers(layer.bias),
             "norm.weight": numbers(norm.weight),
             "norm.bias": numbers(norm.bias),

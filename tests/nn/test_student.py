@@ -29,7 +29,7 @@ def test_shapes_of_logits_and_latent(student, x):
 
 def test_two_modalities_are_one_linear_layer_over_all_features(student, x):
     joint = torch.cat([x["rna"], x["protein"]], dim=1)
-    weight = torch.cat([layer.weight for layer in student.inputs], dim=1)
+    weight = torch.cat([layer.weight for layer in student.inputs]).t()
     biases = [layer.bias for layer in student.inputs if layer.bias is not None]
     torch.testing.assert_close(student(x)[1], student.hidden(F.linear(joint, weight, sum(biases))))
 

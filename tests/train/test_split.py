@@ -136,3 +136,12 @@ def test_training_follows_the_given_split(make_model, train):
     np.testing.assert_array_equal(model.train_indices, train_cells)
     np.testing.assert_array_equal(model.validation_indices, held)
     np.testing.assert_array_equal(model.test_indices, np.arange(110, 120))
+
+
+def test_a_batch_that_alone_has_a_modality_is_never_held_out():
+    labels, batch = np.arange(400) % 2, np.arange(400) // 2 % 20
+    for seed in range(20):
+        free = split_cells(labels, batch, RNG(seed))
+        for alone in np.unique(batch[free.validation]):
+            measured = np.column_stack([np.ones(400, dtype=bool), batch == alone])
+            assert alone in batch[split_cells(labels, batch, RNG(seed), measured=measured).train]

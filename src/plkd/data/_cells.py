@@ -12,8 +12,12 @@ import torch
 
 from plkd.data._rows import Rows
 from plkd.data._scale import Scale, check_values
+from plkd.nn import SparseRows, Values
 
 MiniBatch = dict[str, Any]
+
+#: Share of values that are not zero below which a mini-batch stays sparse: products of few values then cost less.
+SPARSE_BELOW = 0.03
 
 
 @dataclass
@@ -92,25 +96,19 @@ class Cells(torch.utils.data.Dataset):
 
         Returns
         -------
-        ``x``: by modality float32 values as stored, ``(n, n_features)``, zero where the cell lacks the modality;
-        ``present``: by modality bool ``(n,)``; ``scale``: by modality ``(scale, found)``, the latter a
-        bool tensor or None; ``labels``, ``batch``,
-        ``index``: int64 ``(n,)``.
+        ``x``: by modality float32 values as stored, ``(n, n_features)``, zero where the cell lacks the modality; a tensor,
+        or :class:`plkd.nn.SparseRows` where hardly a value is not zero. ``present``: by modality bool ``(n,)``. ``scale``:
+        by modality ``(scale, found)``, the latter a bool tensor or None. ``labels``, ``batch``, ``index``: int64 ``(n,)``.
         """
         index = np.asarray(index, dtype=np.int64)
         x, present, scale = {}, {}, {}
         for name, modality in self.modalities.items():
             where_in = index if modality.position is None else modality.position[index]
             here = where_in >= 0
-            dense = np.zeros((len(index), modality.rows.n_features), dtype=np.float32)
-            if here.any():
-                block = modality.rows.read(where_in[here])
-                check_values(block.data, modality.where)
-                if here.all():
-                    block.toarray(out=dense)
-                else:
-                    dense[here] = block.toarray()
-            x[name], present[name] = torch.from_numpy(dense), torch.from_numpy(here)
+            block = modality.rows.read(where_in[here])
+            check_values(block.data, modality.where, kind=name)
+            x[name] = _tensor(block, here, sparse=modality.rows.density < SPARSE_BELOW)
+            present[name] = torch.from_numpy(here)
             scale[name] = (modality.scale, modality.found_tensor)
         return {
             "x": x,
@@ -138,3 +136,18 @@ class Cells(torch.utils.data.Dataset):
         order = np.arange(self.n_obs) if indices is None else np.asarray(indices, dtype=np.int64)
         for start in range(0, len(order), batch_size):
             yield self[order[start : start + batch_size]]
+
+
+def _tensor(block: sp.csr_matrix, here: np.ndarray, *, sparse: bool) -> Values:
+    """Return the rows of a block where ``here``, and zeros elsewhere."""
+    shape = (len(here), block.shape[1])
+    if sparse:
+        columns = torch.from_numpy(block.indices.astype(np.int64))
+        rows = torch.from_numpy(np.repeat(np.flatnonzero(here), np.diff(block.indptr)))
+        return SparseRows(torch.from_numpy(block.data), columns, rows, shape)
+    dense = np.zeros(shape, dtype=np.float32)
+    if here.all():
+        block.toarray(out=dense)
+    elif here.any():
+        dense[here] = block.toarray()
+    return torch.from_numpy(dense)

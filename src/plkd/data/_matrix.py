@@ -31,7 +31,12 @@ def get_matrix(adata: AnnData, layer: str | None, *, called: str = "adata") -> t
             raise ValueError(f"{called}.X is None; expected counts. Layers there are: {layer_names(adata)}. {_HINT}")
         return adata.X, f"{called}.X"
     if layer not in adata.layers:
-        raise KeyError(f"layer={layer!r} is not in {called}.layers; found {layer_names(adata)}. {_HINT}")
+        there = layer_names(adata)
+        other = f'name one of these, e.g. `layer="{there[0]}"`, or ' if there else ""
+        raise KeyError(
+            f"layer={layer!r} is not in {called}.layers; found {there}. Fix: {other}"
+            f"`{called}.layers[{layer!r}] = {called}.X.copy()` where X holds raw counts."
+        )
     return adata.layers[layer], f"{called}.layers[{layer!r}]"
 
 

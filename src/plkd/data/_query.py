@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
-from plkd.align import COMFORT, align_features, share_found
+from plkd.align import COMFORT, FLOOR, Alignment, align_features, likeness
 from plkd.data._cells import Cells, Modality
 from plkd.data._rows import Rows
 from plkd.data._scale import detect_scale
@@ -54,21 +54,26 @@ def open_query(data: AnnData | MuData, specs: Sequence[ModalitySpec], *, called:
         if table is None:
             modalities[spec.kind] = Modality.absent(len(spec.features), data.n_obs)
         else:
-            modalities[spec.kind] = _modality(table, spec, called if len(specs) == 1 else f"{called}, {spec.called}")
+            modalities[spec.kind] = _modality(table, spec, called, alone=len(specs) == 1)
     cells = Cells(modalities, data.n_obs)
     lost = np.flatnonzero(~cells.measured().any(axis=1))
     if len(lost):
+        names = [table.name for table in tables.values()]
         raise ValueError(
             f"{len(lost)} of {data.n_obs} cells were measured in none of the model's modalities "
-            f"({_names(specs)}), e.g. {list(data.obs_names[lost[:3]])}. Fix: leave them out, e.g. "
-            f"`mdata = mdata[mdata.obsm[{specs[0].called!r}]].copy()`."
+            f"({_names(specs)}), e.g. {list(data.obs_names[lost[:3]])}. Fix: leave them out, "
+            f"`mdata[np.any([mdata.obs_names.isin(mdata[m].obs_names) for m in {names}], axis=0)]`."
         )
     return cells
 
 
-def _modality(table: Table, spec: ModalitySpec, called: str) -> Modality:
-    """Align and check one modality."""
-    alignment = align_features(spec.features, table.features, kind=spec.kind)
+def _modality(table: Table, spec: ModalitySpec, called: str, *, alone: bool) -> Modality:
+    """Align and check one modality, the model's only one or one of several."""
+    if alone:
+        alignment = align_features(spec.features, table.features, kind=spec.kind)
+    else:
+        called = f"{called}, {spec.called}"
+        alignment = _aligned(table, spec)
     rows = Rows(table.matrix, alignment.columns)
     looked_at = Rows(rows.matrix) if rows.in_memory else rows
     scale = detect_scale(looked_at, table.where, kind=spec.kind, other_layers=table.layers)
@@ -85,48 +90,80 @@ def _modality(table: Table, spec: ModalitySpec, called: str) -> Modality:
     return Modality(rows, scale, found, table.where, table.position)
 
 
+def _aligned(table: Table, spec: ModalitySpec) -> Alignment:
+    try:
+        return align_features(spec.features, table.features, kind=spec.kind, called=table.where)
+    except ValueError as error:
+        raise ValueError(f"{error} Or leave this modality out: the model annotates from the others.") from None
+
+
 def _tables(data: AnnData | MuData, specs: Sequence[ModalitySpec]) -> dict[str, Table]:
     """Return the data set's tables by kind: under the reference's names or, failing that, by their features."""
-    tables = {spec.kind: table for spec in specs if _same_form(data, spec) and (table := find_table(data, spec))}
-    if not tables:
-        tables = _by_features(data, specs)
+    tables = {}
+    if _same_form(data, specs):
+        tables = {spec.kind: table for spec in specs if (table := find_table(data, spec)) is not None}
+    taken = [table.name for table in tables.values()]
+    free = [name for name in (data.mod if isinstance(data, MuData) else [None]) if name not in taken]
+    if free and len(tables) < len(specs):
+        tables |= _by_features(data, specs, free, tables)
     missing = [spec.called for spec in specs if spec.kind not in tables]
     if missing and tables:
         logger.info("The query has no %s: annotated by the rest", " and no ".join(missing))
     return tables
 
 
-def _same_form(data: AnnData | MuData, spec: ModalitySpec) -> bool:
-    return isinstance(data, MuData) == (spec.name is not None)
+def _same_form(data: AnnData | MuData, specs: Sequence[ModalitySpec]) -> bool:
+    """Whether a data set is laid out as the reference was."""
+    if isinstance(data, MuData):
+        return specs[0].name is not None
+    in_obsm = [spec.obsm for spec in specs if spec.obsm is not None]
+    return specs[0].name is None and (not in_obsm or any(key in data.obsm for key in in_obsm))
 
 
-def _by_features(data: AnnData | MuData, specs: Sequence[ModalitySpec]) -> dict[str, Table]:
-    """Find the modality of the model that each table of a data set in another form holds."""
-    names = list(data.mod) if isinstance(data, MuData) else [None]
-    tables: dict[str, Table] = {}
+def _by_features(
+    data: AnnData | MuData, specs: Sequence[ModalitySpec], names: Sequence[str | None], found: Mapping[str, Table]
+) -> dict[str, Table]:
+    """Find the modality of the model that each of some tables holds, beside those found by name."""
+    alike: dict[str, list[tuple[float, str | None]]] = {spec.kind: [] for spec in specs}
     for name in names:
         features = data.var_names if name is None else data.mod[name].var_names
-        shares = {spec.kind: share_found(spec.features, features, kind=spec.kind) for spec in specs}
-        best = max(specs, key=lambda spec: shares[spec.kind])
-        if shares[best.kind] == 0 and len(specs) + len(names) > 2:
-            continue
-        if best.kind in tables:
-            raise ValueError(
-                f"Several modalities of the query hold the model's {best.called} features: {names}; expected one. Fix: "
-                f"pass that modality alone, e.g. `mdata[{name!r}]`."
-            )
-        tables[best.kind] = _read(data, name, best.layer)
-        if len(specs) > 1 or name is not None:
-            logger.info(
-                "%s is taken as the model's %s", "The query" if name is None else f"mdata[{name!r}]", best.called
-            )
-    if not tables:
-        found = f"modalities {names}" if isinstance(data, MuData) else f"features {_examples(data.var_names)}"
-        raise ValueError(
-            f"The query holds none of the model's modalities ({_names(specs)}); found {found}. "
-            "Fix: name its modalities as the reference's, or pass features of the same names."
+        scores = {spec.kind: likeness(spec.features, features, kind=spec.kind) for spec in specs}
+        best = max(specs, key=lambda spec: scores[spec.kind][1])
+        alike[best.kind].append((scores[best.kind][0], name))
+    held = {
+        kind: [name for share, name in tables if share >= FLOOR] for kind, tables in alike.items() if kind not in found
+    }
+    if not found and not any(held.values()):
+        # Nothing fits; what comes nearest says best what is wrong with it.
+        share, kind, name = max(
+            ((share, kind, name) for kind, tables in alike.items() for share, name in tables), key=lambda one: one[0]
         )
-    return tables
+        if share == 0 and len(specs) + len(names) > 2:
+            raise ValueError(_nothing(data, specs))
+        held[kind] = [name]
+    chosen: dict[str, Table] = {}
+    for spec in specs:
+        own = held.get(spec.kind, [])
+        if len(own) > 1:
+            raise ValueError(
+                f"Several modalities of the query hold the model's {spec.called} features: {own}; expected one. Fix: "
+                f"leave the others out, e.g. pass `mdata[{own[0]!r}]` alone."
+            )
+        for name in own:
+            chosen[spec.kind] = _read(data, name, spec.layer)
+            if len(specs) > 1 or name is not None:
+                taken = "The query" if name is None else f"mdata[{name!r}]"
+                logger.info("%s is taken as the model's %s", taken, spec.called)
+    return chosen
+
+
+def _nothing(data: AnnData | MuData, specs: Sequence[ModalitySpec]) -> str:
+    found = f"modalities {list(data.mod)}" if isinstance(data, MuData) else f"features {_examples(data.var_names)}"
+    wanted = "; ".join(f"{spec.called}: {_examples(pd.Index(spec.features))}" for spec in specs)
+    return (
+        f"The query holds none of the model's modalities ({_names(specs)}); found {found}. Fix: name its modalities as the "
+        f"reference's, or pass features of the same names ({wanted})."
+    )
 
 
 def _read(data: Any, name: str | None, layer: str | None) -> Table:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+
+#: Rows of a file that tell how sparse it is.
+_LOOKED_AT = 256
 
 
 class Rows:
@@ -50,6 +54,16 @@ class Rows:
                 # Model column of each query column, for relabelling CSR indices in one look-up.
                 self._target = np.full(n_query, -1, dtype=np.int64)
                 self._target[self.columns[self.columns >= 0]] = np.flatnonzero(self.columns >= 0)
+
+    @cached_property
+    def density(self) -> float:
+        """Share of the values that are not zero; on disk, of the first rows."""
+        if sp.issparse(self.matrix):
+            return self.matrix.nnz / max(self.matrix.shape[0] * self.matrix.shape[1], 1)
+        if self.in_memory or not hasattr(self.matrix, "format"):
+            return 1.0
+        first = self.read(slice(0, _LOOKED_AT))
+        return first.nnz / max(first.shape[0] * first.shape[1], 1)
 
     @property
     def in_memory(self) -> bool:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ from mudata import MuData
 
 from plkd.data._matrix import get_matrix
 from plkd.data._scale import Scale
+
+logger = logging.getLogger("plkd")
 
 #: Kinds of features a model knows, in the order of its networks' inputs.
 KINDS = ("rna", "protein", "atac")
@@ -36,6 +39,8 @@ class ModalitySpec:
         Layer that holds the values; None is ``X``.
     obsm
         Key of ``obsm`` that holds the values (proteins of an AnnData); None: a layer or ``X``.
+    obsm_names
+        Key of ``uns`` with the names of its columns where it is an array; None: it is a DataFrame.
     """
 
     kind: str
@@ -44,6 +49,7 @@ class ModalitySpec:
     name: str | None = None
     layer: str | None = None
     obsm: str | None = None
+    obsm_names: str | None = None
 
     @property
     def called(self) -> str:
@@ -76,6 +82,8 @@ class Table:
         Names of the layers beside it, for messages.
     position
         For each cell of the data set its row in ``matrix``, ``-1`` where it was not measured; None: row by row.
+    name
+        Name of the modality in a MuData; None in an AnnData.
     """
 
     matrix: Any
@@ -83,6 +91,7 @@ class Table:
     where: str
     layers: tuple[str, ...] = ()
     position: np.ndarray | None = None
+    name: str | None = None
 
 
 def find_table(data: AnnData | MuData, spec: ModalitySpec) -> Table | None:
@@ -93,14 +102,15 @@ def find_table(data: AnnData | MuData, spec: ModalitySpec) -> Table | None:
     KeyError
         If the modality is there and its layer is not.
     ValueError
-        If its ``X`` is wanted and there is none, or cell names repeat within a modality.
+        If its ``X`` is wanted and there is none, cell names repeat within a modality, or columns of ``obsm`` cannot be
+        named or hold no numbers.
     """
     if isinstance(data, MuData):
         if spec.name is None or spec.name not in data.mod:
             return None
         return modality_table(data, spec.name, spec.layer)
     if spec.obsm is not None:
-        return obsm_table(data, spec.obsm, spec.features) if spec.obsm in data.obsm else None
+        return obsm_table(data, spec.obsm, spec.obsm_names, spec.features) if spec.obsm in data.obsm else None
     return layer_table(data, spec.layer)
 
 
@@ -113,7 +123,7 @@ def layer_table(adata: AnnData, layer: str | None, *, called: str = "adata") -> 
 def modality_table(mdata: MuData, name: str, layer: str | None) -> Table:
     """Return a modality of a MuData, its rows matched by name to the cells of the whole."""
     adata = mdata.mod[name]
-    table = layer_table(adata, layer, called=f"mdata[{name!r}]")
+    table = replace(layer_table(adata, layer, called=f"mdata[{name!r}]"), name=name)
     if adata.obs_names.equals(mdata.obs_names):
         return table
     for names, where in ((adata.obs_names, f"mdata[{name!r}]"), (mdata.obs_names, "mdata")):
@@ -124,18 +134,21 @@ def modality_table(mdata: MuData, name: str, layer: str | None) -> Table:
                 f"Fix: `mdata[{name!r}].obs_names_make_unique(); mdata.update()`."
             )
     position = adata.obs_names.get_indexer(mdata.obs_names).astype(np.int64)
-    return Table(table.matrix, table.features, table.where, table.layers, position)
+    return replace(table, position=position)
 
 
-def obsm_table(adata: AnnData, key: str, names: tuple[str, ...] | None = None) -> Table:
-    """Return an entry of ``obsm``; an array without column names has those of ``uns`` or, if as many, ``names``.
+def obsm_table(adata: AnnData, key: str, names_key: str | None = None, reference_names: tuple[str, ...] = ()) -> Table:
+    """Return an entry of ``obsm``.
+
+    The columns of an array are named by ``uns[names_key]``; failing that, if there are as many, by ``reference_names``,
+    which is said.
 
     Raises
     ------
     KeyError
         If there is no such key.
     ValueError
-        If columns cannot be named.
+        If columns cannot be named, or hold no numbers.
     """
     if key not in adata.obsm:
         raise KeyError(
@@ -144,11 +157,25 @@ def obsm_table(adata: AnnData, key: str, names: tuple[str, ...] | None = None) -
         )
     matrix = adata.obsm[key]
     if isinstance(matrix, pd.DataFrame):
+        if text := [str(name) for name, dtype in matrix.dtypes.items() if not pd.api.types.is_numeric_dtype(dtype)]:
+            raise ValueError(
+                f"adata.obsm[{key!r}] has columns that hold no numbers: {text[:5]}; expected counts. Fix: "
+                f"`adata.obsm[{key!r}] = adata.obsm[{key!r}].drop(columns={text[:5]})`."
+            )
         return Table(matrix, pd.Index(matrix.columns.astype(str)), f"adata.obsm[{key!r}]")
-    if names is None or len(names) != matrix.shape[1]:
+    if names_key is not None and names_key in adata.uns:
+        names = tuple(str(name) for name in adata.uns[names_key])
+        if len(names) != matrix.shape[1]:
+            raise ValueError(
+                f"adata.uns[{names_key!r}] names {len(names)} proteins, adata.obsm[{key!r}] has {matrix.shape[1]} columns; "
+                f"expected a name for each. Fix: `adata.uns[{names_key!r}] = protein_names`, in the order of the columns."
+            )
+        return Table(matrix, pd.Index(names), f"adata.obsm[{key!r}]")
+    if len(reference_names) != matrix.shape[1]:
         raise ValueError(
             f"adata.obsm[{key!r}] is an array of {matrix.shape[1]} columns without names; expected a DataFrame. Fix: "
             f"`adata.obsm[{key!r}] = pd.DataFrame(adata.obsm[{key!r}], adata.obs_names, columns=protein_names)`, or "
             "pass protein_names_uns_key at setup."
         )
-    return Table(matrix, pd.Index(names), f"adata.obsm[{key!r}]")
+    logger.warning("The columns of adata.obsm[%r] have no names: taken in the order of the reference's proteins", key)
+    return Table(matrix, pd.Index(reference_names), f"adata.obsm[{key!r}]")

@@ -10,7 +10,7 @@ import torch
 
 from plkd.data import Cells
 from plkd.inference._run import batches, to_device
-from plkd.nn import InputScaling, Student, scale_batch
+from plkd.nn import InputScaling, Student, dense, scale_batch
 
 
 def pattern_attribution(
@@ -47,7 +47,7 @@ def pattern_attribution(
         # Callers may have switched gradients off, either way.
         with torch.inference_mode(mode=False), torch.enable_grad():
             batch = to_device(batch, device)
-            x = {k: v.clone().requires_grad_() for k, v in scale_batch(scaling, batch).items()}
+            x = {k: dense(v).clone().requires_grad_() for k, v in scale_batch(scaling, batch).items()}
             logits, _ = student(x, {k: v.clone() for k, v in batch["present"].items()})
             called = logits.max(dim=1).values - logits.mean(dim=1)
             gradients = torch.autograd.grad(called.sum(), list(x.values()))

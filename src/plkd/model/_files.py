@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -66,8 +67,8 @@ def check_model(folder: Path, prefix: str | None) -> None:
         raise ValueError(f"{file} is damaged or cut short. Fix: save the model again, or take an intact copy.")
 
 
-def check_format(folder: Path, prefix: str | None) -> None:
-    """Refuse a model of a newer version of plkd, before anything is built from it.
+def check_format(folder: Path, prefix: str | None) -> dict[str, Any]:
+    """Refuse a model of a newer version of plkd, before anything is built from it; return its saved attributes.
 
     Raises
     ------
@@ -78,3 +79,4 @@ def check_format(folder: Path, prefix: str | None) -> None:
     found = saved["attr_dict"].get("format_", 0)
     if found > FORMAT:
         raise ValueError(f"{folder} was saved in format {found}; this plkd reads up to {FORMAT}. Fix: update plkd.")
+    return saved["attr_dict"]

@@ -57,6 +57,10 @@ def find_column(data: AnnData | MuData, key: str) -> pd.Series | None:
     if not isinstance(data, MuData):
         return None
     having = {name: adata.obs[key] for name, adata in data.mod.items() if key in adata.obs}
+    # "rna:key" is how mudata 0.3 calls a modality's column where it copies it into the whole's.
+    modality, _, own = str(key).partition(":")
+    if not having and modality in data.mod and own in data.mod[modality].obs:
+        having = {modality: data.mod[modality].obs[own]}
     if not having:
         return None
     logger.info("obs[%r] found in modalities %s", key, ", ".join(having))
@@ -68,6 +72,8 @@ def _joined(columns: dict[str, pd.Series], cells: pd.Index, key: str) -> pd.Seri
     values = pd.Series(index=cells, dtype=object)
     text = np.full(len(cells), "", dtype=object)
     for name, column in columns.items():
+        # A modality exchanged without update() may hold cells that the whole does not know.
+        column = column[column.index.isin(cells)]
         position = cells.get_indexer(column.index)
         own = as_text(column)
         clash = (text[position] != "") & (own != "") & (text[position] != own)

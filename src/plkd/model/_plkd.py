@@ -25,7 +25,7 @@ from plkd.model._fields import KEYS, ClusterField, CodesField, ModalityField
 from plkd.model._obs import as_text
 from plkd.model._predict import PredictionMixin
 from plkd.model._reference import ReferenceTable, build_patterns, is_built, scaling_constants
-from plkd.model._setup import anndata_specs, check_container, check_reference, mudata_specs
+from plkd.model._setup import anndata_specs, check_attached, check_container, check_reference, mudata_specs
 from plkd.model._train import TrainingMixin
 from plkd.module import PLKDModule
 from plkd.patterns import PatternSet
@@ -197,7 +197,7 @@ class PLKD(TrainingMixin, PredictionMixin, ExplanationMixin, BaseModelClass):
         )
         if not loading:
             check_container(adata, AnnData, "adata")
-        specs = anndata_specs(adata, layer, protein_expression_obsm_key, protein_names_uns_key)
+        specs = anndata_specs(adata, layer, protein_expression_obsm_key, protein_names_uns_key, complete=not loading)
         if not loading:
             check_reference(adata, specs, labels_key, unlabeled_category, batch_key)
         cls._register(adata, specs, setup_method_args, kwargs)
@@ -253,7 +253,7 @@ class PLKD(TrainingMixin, PredictionMixin, ExplanationMixin, BaseModelClass):
         layers = {"rna": rna_layer, "protein": protein_layer, "atac": atac_layer}
         if not loading:
             check_container(mdata, MuData, "mdata")
-        specs = mudata_specs(mdata, layers, modalities)
+        specs = mudata_specs(mdata, layers, modalities, complete=not loading)
         setup_method_args = cls._get_setup_method_args(
             cls=cls,
             mdata=mdata,
@@ -444,13 +444,18 @@ class PLKD(TrainingMixin, PredictionMixin, ExplanationMixin, BaseModelClass):
         Raises
         ------
         ValueError
-            If there is no model, it is damaged, or it is of another class or of a newer version of plkd.
+            If there is no model, it is damaged, or it is of another class or of a newer version of plkd; if ``adata`` is a
+            view.
+        TypeError
+            If ``adata`` is an AnnData and the reference was a MuData, or the other way round.
         """
         folder = Path(dir_path)
         _files.check_model(folder, prefix)
         if adata is None and not any((folder / f"{prefix or ''}{name}").exists() for name in _files.DATA_FILES):
             adata = False
-        _files.check_format(folder, prefix)
+        of_mudata = _files.check_format(folder, prefix)["registry_"]["setup_method_name"] == "setup_mudata"
+        if adata is not None and adata is not False:
+            check_attached(adata, MuData if of_mudata else AnnData)
         return super().load(str(dir_path), adata, accelerator, device, prefix, **kwargs)
 
     def __repr__(self) -> str:

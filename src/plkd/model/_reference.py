@@ -34,10 +34,12 @@ def scaling_constants(table: ReferenceTable) -> dict[str, np.ndarray]:
     """Return the constants of a modality's input scaling by name, each of shape ``(n_features,)``, float32."""
     rows, scale = table.rows, table.spec.scale
     if table.spec.kind == "protein":
-        total = np.zeros(rows.n_features)
+        total, n_counted = np.zeros(rows.n_features), 0
         for block in _blocks(rows):
             total += np.asarray(block.log1p().sum(axis=0)).ravel()
-        return {"log_mean": (total / rows.n_obs).astype(np.float32)}
+            # Cells without counts have no ratios, and would shrink the differences between the proteins' means.
+            n_counted += int((block.max(axis=1).toarray() > 0).sum())
+        return {"log_mean": (total / max(n_counted, 1)).astype(np.float32)}
     share = mean_share(rows, scale)
     if table.spec.kind == "rna":
         return {"gene_share": share}
@@ -121,20 +123,30 @@ def build_patterns(
         if own is not None:
             parts.append(own)
         if settings.learned or own is None:
-            learned = learn(
-                values_to_learn_from(table, rng),
-                table.spec.features,
-                kind=table.spec.kind,
-                n_patterns=settings.n_learned,
-                min_size=_least(table, settings),
-                # Modules of peaks are as many as those of genes, and larger.
-                max_size=None if table.spec.kind == "atac" else settings.max_learned_size,
-                exclude=own,
-                seed=int(rng.integers(2**31)),
-            )
+            learned = _learned(table, settings, own, rng)
             if len(learned):
                 parts.append(learned)
     return parts[0] if len(parts) == 1 else concat(*parts)
+
+
+def _learned(
+    table: ReferenceTable, settings: PatternSettings, exclude: PatternSet | None, rng: np.random.Generator
+) -> PatternSet:
+    values = values_to_learn_from(table, rng)
+    try:
+        return learn(
+            values,
+            table.spec.features,
+            kind=table.spec.kind,
+            n_patterns=settings.n_learned,
+            min_size=_least(table, settings),
+            # Modules of peaks are as many as those of genes, and larger.
+            max_size=None if table.spec.kind == "atac" else settings.max_learned_size,
+            exclude=exclude,
+            seed=int(rng.integers(2**31)),
+        )
+    except ValueError as error:
+        raise ValueError(f"No patterns can be learned for {table.spec.called}: {error}") from None
 
 
 def _matched(

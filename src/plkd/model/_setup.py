@@ -25,9 +25,17 @@ _USUAL_NAMES = {
 
 
 def anndata_specs(
-    adata: AnnData, layer: str | None, protein_obsm_key: str | None, protein_names_uns_key: str | None
+    adata: AnnData,
+    layer: str | None,
+    protein_obsm_key: str | None,
+    protein_names_uns_key: str | None,
+    *,
+    complete: bool = True,
 ) -> list[ModalitySpec]:
-    """Return where the modalities of an AnnData lie: RNA in a layer or ``X``, proteins in ``obsm``."""
+    """Return where the modalities of an AnnData lie: RNA in a layer or ``X``, proteins in ``obsm``.
+
+    ``complete`` refuses a data set that lacks what is named, as a reference may not.
+    """
     specs = [ModalitySpec("rna", (), layer=layer)]
     if protein_obsm_key is None:
         if protein_names_uns_key is not None:
@@ -36,18 +44,16 @@ def anndata_specs(
                 "protein_expression_obsm_key too."
             )
         return specs
-    names: Sequence[str] = ()
-    if protein_names_uns_key is not None:
-        if protein_names_uns_key not in adata.uns:
-            raise KeyError(
-                f"protein_names_uns_key={protein_names_uns_key!r} is not in adata.uns; found {list(adata.uns)[:20]}."
-            )
-        names = [str(name) for name in adata.uns[protein_names_uns_key]]
-    return [*specs, ModalitySpec("protein", tuple(names), obsm=protein_obsm_key)]
+    if complete and protein_names_uns_key is not None and protein_names_uns_key not in adata.uns:
+        raise KeyError(
+            f"protein_names_uns_key={protein_names_uns_key!r} is not in adata.uns; found {list(adata.uns)[:20]}. Fix: "
+            f"`adata.uns[{protein_names_uns_key!r}] = protein_names`, in the order of the columns."
+        )
+    return [*specs, ModalitySpec("protein", (), obsm=protein_obsm_key, obsm_names=protein_names_uns_key)]
 
 
 def mudata_specs(
-    mdata: MuData, layers: Mapping[str, str | None], modalities: Mapping[str, str] | None
+    mdata: MuData, layers: Mapping[str, str | None], modalities: Mapping[str, str] | None, *, complete: bool = True
 ) -> list[ModalitySpec]:
     """Return where the modalities of a MuData lie.
 
@@ -59,6 +65,8 @@ def mudata_specs(
         By kind, the layer asked for.
     modalities
         ``{"rna_layer": name, ...}``; None goes by usual names (``rna``, ``prot``, ``adt``, ``atac``, ...).
+    complete
+        Refuse a data set that lacks a modality that is named, as a reference may not.
 
     Raises
     ------
@@ -79,7 +87,7 @@ def mudata_specs(
             )
         chosen = {kind: modalities[arg] for arg, kind in LAYER_ARGUMENTS.items() if modalities.get(arg) is not None}
         for kind, name in chosen.items():
-            if name not in mdata.mod:
+            if complete and name not in mdata.mod:
                 raise KeyError(f"modalities[{kind + '_layer'!r}]={name!r} is no modality of mdata; {given}.")
         if len(set(chosen.values())) < len(chosen):
             raise ValueError(f"modalities names one modality twice: {dict(modalities)}; {given}.")
@@ -123,7 +131,7 @@ def check_reference(
     KeyError
         If a column or a layer does not exist; the message lists what there is.
     """
-    measured = np.zeros(data.n_obs, dtype=bool)
+    measured: dict[str, np.ndarray] = {}
     for spec in specs:
         table = find_table(data, spec)
         if table is None:
@@ -131,34 +139,43 @@ def check_reference(
             raise KeyError(
                 f"protein_expression_obsm_key={spec.obsm!r} is not in adata.obsm; found {list(data.obsm.keys())}."
             )
-        whose = "adata" if spec.name is None else f"mdata[{spec.name!r}]"
         if 0 in table.matrix.shape:
             raise ValueError(f"{table.where} has shape {table.matrix.shape}; expected some cells and some features.")
         if not table.features.is_unique:
             repeated = list(table.features[table.features.duplicated()].unique()[:3])
+            if spec.obsm is not None:
+                raise ValueError(
+                    f"Names of the columns of {table.where} repeat, e.g. {repeated}; expected a name for each protein. "
+                    "Fix: keep one column of each."
+                )
+            whose = "adata" if spec.name is None else f"mdata[{spec.name!r}]"
             raise ValueError(f"{whose}.var_names repeat, e.g. {repeated}. Fix: `{whose}.var_names_make_unique()`.")
-        measured |= np.ones(data.n_obs, dtype=bool) if table.position is None else table.position >= 0
-    if not measured.all():
-        lost = data.obs_names[~measured]
+        measured[spec.called] = np.ones(data.n_obs, dtype=bool) if table.position is None else table.position >= 0
+    lost = data.obs_names[~np.any(list(measured.values()), axis=0)]
+    if len(lost):
         raise ValueError(
-            f"{len(lost)} cells of mdata are in none of the modalities {[spec.called for spec in specs]}, e.g. "
+            f"{len(lost)} cells of mdata are in none of the modalities {list(measured)}, e.g. "
             f"{list(lost[:3])}; expected every cell in one at least. Fix: name their modality too, or leave them out: "
-            f"`mdata = mdata[~mdata.obs_names.isin(lost)].copy()`."
+            f"`mdata = mdata[np.any([mdata.obs_names.isin(mdata[m].obs_names) for m in {list(measured)}], axis=0)].copy()`."
         )
     if labels_key is not None:
-        _check_labels(data, labels_key, unlabeled_category)
+        _check_labels(data, labels_key, unlabeled_category, measured)
+    whole = "mdata" if isinstance(data, MuData) else "adata"
     if batch_key is not None:
         n_missing = int((as_text(obs_column(data, batch_key, "batch_key")) == "").sum())
         if n_missing:
             raise ValueError(
-                f"obs[{batch_key!r}] is missing for {n_missing} cells; expected a batch for every reference cell. "
-                f'Fix: `adata.obs["{batch_key}"] = adata.obs["{batch_key}"].astype(str)` or drop these cells.'
+                f"obs[{batch_key!r}] is missing for {n_missing} cells; expected a batch for every reference cell. Fix: "
+                f"write one for each of them into `{whole}.obs[{batch_key!r}]`, or drop these cells."
             )
 
 
-def _check_labels(data: AnnData | MuData, labels_key: str, unlabeled_category: str) -> None:
+def _check_labels(
+    data: AnnData | MuData, labels_key: str, unlabeled_category: str, measured: Mapping[str, np.ndarray]
+) -> None:
     labels = as_text(obs_column(data, labels_key, "labels_key"))
-    known = labels[(labels != "") & (labels != unlabeled_category)]
+    is_known = (labels != "") & (labels != unlabeled_category)
+    known = labels[is_known]
     names, counts = np.unique(known.astype(str), return_counts=True)
     if len(names) < 2:
         raise ValueError(
@@ -172,6 +189,16 @@ def _check_labels(data: AnnData | MuData, labels_key: str, unlabeled_category: s
     n_unlabeled = len(labels) - len(known)
     if n_unlabeled:
         logger.info("%d of %d cells have no label (missing, empty or %r)", n_unlabeled, len(labels), unlabeled_category)
+    for called, there in measured.items():
+        own = list(np.unique(labels[is_known & there].astype(str)))
+        if len(own) < 2:
+            logger.warning(
+                "The labelled cells measured in %r have %d labels (%s); expected at least 2. Cells with no other modality "
+                "will be labelled by chance",
+                called,
+                len(own),
+                ", ".join(own) or "none",
+            )
 
 
 _WITH_ARTICLE = {AnnData: "an AnnData", MuData: "a MuData"}
@@ -203,3 +230,23 @@ def check_container(data: Any, expected: type, argument: str) -> None:
         )
     if data.n_obs == 0 or (isinstance(data, AnnData) and data.n_vars == 0):
         raise ValueError(f"{argument} has {data.n_obs} cells and {data.n_vars} features; expected some of both.")
+
+
+def check_attached(data: Any, expected: type) -> None:
+    """Refuse what cannot be attached to a loaded model: another container than the reference's, or a view.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Naming both, and what to do instead.
+    """
+    if not issubclass(type(data), expected):
+        found = _WITH_ARTICLE.get(type(data), f"a {type(data).__name__}")
+        raise TypeError(
+            f"adata is {found}; expected {_WITH_ARTICLE[expected]}, as the model's reference was. Fix: load "
+            "without it, `model = PLKD.load(path)`, and pass it as a query, `model.predict(adata)`."
+        )
+    if data.is_view:
+        raise ValueError(
+            f"adata is a view of another {expected.__name__} and cannot be attached. Fix: `adata = adata.copy()` first."
+        )

@@ -120,6 +120,7 @@ class TrainingMixin:
             np.random.default_rng(int(torch.randint(2**31, ()))),
             train_size=train_size,
             validation_size=validation_size,
+            measured=cells.measured(),
             **(datasplitter_kwargs or {}),
         )
         run = {

@@ -10,7 +10,7 @@ from scvi.module.base import BaseModuleClass, LossOutput, auto_move_data
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from plkd.nn import Student, Teacher, make_scaling, scale_batch
+from plkd.nn import Student, Teacher, Values, make_scaling, scale_batch
 
 
 class PLKDModule(BaseModuleClass):
@@ -51,7 +51,7 @@ class PLKDModule(BaseModuleClass):
         self.teacher = Teacher(members, n_features, n_labels, **(teacher_kwargs or {}))
         self.student = Student(n_features, n_labels, **(student_kwargs or {}))
 
-    def scale(self, tensors: Mapping[str, Any]) -> dict[str, Tensor]:
+    def scale(self, tensors: Mapping[str, Any]) -> dict[str, Values]:
         """Return the scaled values of a mini-batch by modality; all zero where a cell lacks the modality."""
         return scale_batch(self.scaling, tensors)  # type: ignore[arg-type]
 

@@ -15,20 +15,25 @@ from plkd.nn._losses import (
 )
 from plkd.nn._rollout import attention_rollout
 from plkd.nn._scaling import ATACScaling, InputScaling, ProteinScaling, RNAScaling, make_scaling, scale_batch
+from plkd.nn._sparse import InputLinear, SparseRows, Values, dense
 from plkd.nn._student import Student
 from plkd.nn._teacher import Teacher
 from plkd.nn._tokenizer import PatternTokenizer
 
 __all__ = [
     "ATACScaling",
+    "InputLinear",
     "InputScaling",
     "PatternTokenizer",
     "ProteinScaling",
     "RNAScaling",
+    "SparseRows",
     "Student",
     "Teacher",
+    "Values",
     "alignment_loss",
     "attention_rollout",
+    "dense",
     "distillation_loss",
     "divergence_loss",
     "make_scaling",

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from plkd.nn._sparse import SparseRows, Values, dense
+
 TARGET_SUM = 1e4
 
 
@@ -34,17 +36,17 @@ class InputScaling(nn.Module):
             self.register_buffer(name, torch.as_tensor(values, dtype=torch.float32))
         self.register_buffer("weight", torch.ones_like(next(self.buffers())))
 
-    def scaled(self, x: Tensor, found: Tensor | None) -> Tensor:
+    def scaled(self, x: Values, found: Tensor | None) -> Values:
         """Return counts scaled, not yet weighted."""
         raise NotImplementedError
 
-    def forward(self, x: Tensor, *, logged: bool = False, found: Tensor | None = None) -> Tensor:
+    def forward(self, x: Values, *, logged: bool = False, found: Tensor | None = None) -> Values:
         """Scale one mini-batch.
 
         Parameters
         ----------
         x
-            Counts, or log-normalised values, shape ``(n_obs, n_features)``, float, non-negative.
+            Counts, or log-normalised values, shape ``(n_obs, n_features)``, float, non-negative; dense or sparse.
         logged
             Whether ``x`` is log-normalised already; it is then only weighted.
         found
@@ -52,9 +54,12 @@ class InputScaling(nn.Module):
 
         Returns
         -------
-        Scaled values, shape ``(n_obs, n_features)``. A cell without counts is all zero.
+        Scaled values in the form of ``x``, shape ``(n_obs, n_features)``. A cell without counts is all zero.
         """
-        return (x if logged else self.scaled(x, found)) * self.weight
+        scaled = x if logged else self.scaled(x, found)
+        if isinstance(scaled, SparseRows):
+            return scaled.with_values(scaled.values * self.weight[scaled.columns])
+        return scaled * self.weight
 
 
 class RNAScaling(InputScaling):
@@ -91,9 +96,9 @@ class RNAScaling(InputScaling):
         """
         return _share(self.gene_share, found)
 
-    def scaled(self, x: Tensor, found: Tensor | None) -> Tensor:
+    def scaled(self, x: Values, found: Tensor | None) -> Values:
         """Return log1p of counts per 10,000."""
-        return torch.log1p(x * (TARGET_SUM * self.share_of(found) / _size(x)))
+        return _log_of_shares(x, TARGET_SUM * self.share_of(found))
 
 
 class ProteinScaling(InputScaling):
@@ -117,8 +122,9 @@ class ProteinScaling(InputScaling):
     def __init__(self, log_mean: Any):
         super().__init__(log_mean=log_mean)
 
-    def scaled(self, x: Tensor, found: Tensor | None) -> Tensor:
-        """Return centred log ratios less those of the reference's mean cell."""
+    def scaled(self, x: Values, found: Tensor | None) -> Tensor:
+        """Return centred log ratios less those of the reference's mean cell; always dense."""
+        x = dense(x)
         differences = torch.log1p(x) - self.log_mean
         measured = (x > 0).any(dim=1, keepdim=True)
         if found is None:
@@ -152,9 +158,9 @@ class ATACScaling(InputScaling):
     def __init__(self, peak_share: Any, idf: Any):
         super().__init__(peak_share=peak_share, idf=idf)
 
-    def scaled(self, x: Tensor, found: Tensor | None) -> Tensor:
+    def scaled(self, x: Values, found: Tensor | None) -> Values:
         """Return log1p of scaled TF-IDF."""
-        return torch.log1p(x * (TARGET_SUM * _share(self.peak_share, found) / _size(x)) * self.idf)
+        return _log_of_shares(x, TARGET_SUM * _share(self.peak_share, found), self.idf)
 
 
 def _share(shares: Tensor, found: Tensor | None) -> Tensor | float:
@@ -164,9 +170,13 @@ def _share(shares: Tensor, found: Tensor | None) -> Tensor | float:
     return share if float(share) > 0 else 1.0
 
 
-def _size(x: Tensor) -> Tensor:
-    """Counts of each cell; a tiny number where there are none."""
-    return x.sum(dim=1, keepdim=True).clamp_min(1e-12)
+def _log_of_shares(x: Values, total: Tensor | float, factors: Tensor | None = None) -> Values:
+    """Return log1p of each cell's values brought to a total, times a factor per feature; zeros stay zeros."""
+    if isinstance(x, SparseRows):
+        values = x.scaled_rows(total / x.sum_rows().clamp_min(1e-12)).values
+        return x.with_values(torch.log1p(values if factors is None else values * factors[x.columns]))
+    values = x * (total / x.sum(dim=1, keepdim=True).clamp_min(1e-12))
+    return torch.log1p(values if factors is None else values * factors)
 
 
 _SCALINGS: dict[str, tuple[type[InputScaling], tuple[str, ...]]] = {
@@ -192,7 +202,7 @@ def make_scaling(kind: str, n_features: int, constants: Mapping[str, Any] | None
     return scaling(**(constants or {name: torch.zeros(n_features) for name in names}))
 
 
-def scale_batch(scaling: Mapping[str, InputScaling], batch: Mapping[str, Any]) -> dict[str, Tensor]:
+def scale_batch(scaling: Mapping[str, InputScaling], batch: Mapping[str, Any]) -> dict[str, Values]:
     """Scale a mini-batch of :class:`plkd.data.Cells`, modality by modality.
 
     Parameters

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor, nn
 
+from plkd.nn._sparse import InputLinear, Values
+
 
 class Student(nn.Module):
     """Linear, LayerNorm, GELU and dropout for each hidden layer, then a linear head.
@@ -34,20 +36,20 @@ class Student(nn.Module):
     ):
         super().__init__()
         self.modalities = tuple(n_features)
-        self.inputs = nn.ModuleList(nn.Linear(n_features[name], n_hidden[0]) for name in self.modalities)
+        self.inputs = nn.ModuleList(InputLinear(n_features[name], n_hidden[0]) for name in self.modalities)
         layers: list[nn.Module] = [nn.LayerNorm(n_hidden[0]), nn.GELU(), nn.Dropout(dropout)]
         for n_in, n_out in zip(n_hidden[:-1], n_hidden[1:], strict=True):
             layers += [nn.Linear(n_in, n_out), nn.LayerNorm(n_out), nn.GELU(), nn.Dropout(dropout)]
         self.hidden = nn.Sequential(*layers)
         self.head = nn.Linear(n_hidden[-1], n_labels)
 
-    def forward(self, x: Mapping[str, Tensor], present: Mapping[str, Tensor] | None = None) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Mapping[str, Values], present: Mapping[str, Tensor] | None = None) -> tuple[Tensor, Tensor]:
         """Return logits, shape ``(n_obs, n_labels)``, and the latent, shape ``(n_obs, n_hidden[-1])``.
 
         Parameters
         ----------
         x
-            Scaled values by modality, each of shape ``(n_obs, n_features)``.
+            Scaled values by modality, each of shape ``(n_obs, n_features)``, dense or sparse.
         present
             By modality, whether each cell was measured in it, bool, shape ``(n_obs,)``; None: every cell in every one. A
             missing modality's bias is left out too, so that zeros and *not measured* differ.

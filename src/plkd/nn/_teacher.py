@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from plkd.nn._sparse import InputLinear, Values
 from plkd.nn._tokenizer import BIAS_STD, PatternTokenizer
 from plkd.nn._transformer import NORM_EPS, Block
 
@@ -97,7 +98,7 @@ class Teacher(nn.Module):
         for name in self.modalities:
             bound = 1 / math.sqrt(n_features[name]) if tokenizer_bound == "all" else tokenizer_bound
             self.tokenizers.append(PatternTokenizer(members[name], width, bound=bound))  # type: ignore[arg-type]
-            free = nn.Linear(n_features[name], n_free * width)
+            free = InputLinear(n_features[name], n_free * width)
             if tokenizer_bound is None:
                 nn.init.normal_(free.weight, std=1 / math.sqrt(n_features[name]))
                 nn.init.normal_(free.bias, std=BIAS_STD)
@@ -119,7 +120,7 @@ class Teacher(nn.Module):
                     nn.init.trunc_normal_(layer.weight, std=init_std)
                     nn.init.zeros_(layer.bias)
 
-    def tokens(self, x: Mapping[str, Tensor]) -> Tensor:
+    def tokens(self, x: Mapping[str, Values]) -> Tensor:
         """Return the tokens of scaled cells, shape ``(n_obs, n_tokens, width)``, without the class token."""
         parts = []
         for name, tokenizer, free in zip(self.modalities, self.tokenizers, self.free, strict=True):
@@ -140,14 +141,14 @@ class Teacher(nn.Module):
         return torch.cat(columns, dim=1)
 
     def forward(
-        self, x: Mapping[str, Tensor], present: Mapping[str, Tensor], *, attention: bool = False
+        self, x: Mapping[str, Values], present: Mapping[str, Tensor], *, attention: bool = False
     ) -> TeacherOutput:
         """Read a mini-batch.
 
         Parameters
         ----------
         x
-            Scaled values by modality, each of shape ``(n_obs, n_features)``.
+            Scaled values by modality, each of shape ``(n_obs, n_features)``, dense or sparse.
         present
             By modality, whether each cell was measured in it, bool, shape ``(n_obs,)``.
         attention

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from plkd.nn._sparse import SparseRows, Values
+
 #: Standard deviation of the biases of tokens at the start.
 BIAS_STD = 0.5
 
@@ -39,6 +41,9 @@ class PatternTokenizer(nn.Module):
 
     index: Tensor
     inverse: Tensor
+    slots: Tensor
+    by_feature: Tensor
+    pattern: Tensor
 
     def __init__(self, members: Sequence[np.ndarray], width: int, *, bound: float | None = None):
         super().__init__()
@@ -55,6 +60,12 @@ class PatternTokenizer(nn.Module):
         flat = np.concatenate([np.asarray(members[p], dtype=np.int64) for p in self.order]) if len(sizes) else sizes
         self.register_buffer("index", torch.from_numpy(flat), persistent=False)
         self.register_buffer("inverse", torch.from_numpy(np.argsort(self.order, kind="stable")), persistent=False)
+        # For sparse rows: the slots of each feature, feature by feature, and the pattern of each slot.
+        slots = np.argsort(flat, kind="stable")
+        self.register_buffer("slots", torch.from_numpy(slots), persistent=False)
+        self.register_buffer("by_feature", torch.from_numpy(flat[slots]), persistent=False)
+        pattern = np.repeat(self.order, sizes[self.order])
+        self.register_buffer("pattern", torch.from_numpy(pattern), persistent=False)
         self.weight = nn.Parameter(torch.empty(len(flat), width))
         self.bias = nn.Parameter(torch.empty(len(sizes), width))
         slot_sizes = torch.from_numpy(np.repeat(sizes[self.order], sizes[self.order])).float()
@@ -77,8 +88,10 @@ class PatternTokenizer(nn.Module):
         start = int(self.sizes[self.order[:position]].sum())
         return self.weight[start : start + int(self.sizes[pattern])]
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Values) -> Tensor:
         """Return tokens of shape ``(n_obs, n_patterns, width)`` for ``x`` of shape ``(n_obs, n_features)``."""
+        if isinstance(x, SparseRows):
+            return self._of_sparse(x)
         n_obs = x.shape[0]
         gathered = x.t().contiguous().index_select(0, self.index)
         counts = [n * k for n, k in self.groups]
@@ -90,6 +103,19 @@ class PatternTokenizer(nn.Module):
         ]
         by_pattern = torch.cat(tokens).index_select(0, self.inverse) + self.bias[:, None, :]
         return by_pattern.transpose(0, 1)
+
+    def _of_sparse(self, x: SparseRows) -> Tensor:
+        """Add up, value by value, what it gives to the tokens of its feature's patterns."""
+        n_obs, n_features = x.shape
+        starts = torch.searchsorted(self.by_feature, torch.arange(n_features + 1, device=x.device))
+        n_slots = starts[x.columns + 1] - starts[x.columns]
+        value = torch.repeat_interleave(n_slots)
+        within = torch.arange(len(value), device=x.device) - (torch.cumsum(n_slots, 0) - n_slots)[value]
+        slot = self.slots[starts[x.columns][value] + within]
+        parts = x.values[value, None] * self.weight[slot]
+        tokens = torch.zeros(n_obs * self.n_patterns, self.width, device=x.device, dtype=parts.dtype)
+        tokens = tokens.index_add(0, x.rows[value] * self.n_patterns + self.pattern[slot], parts)
+        return tokens.view(n_obs, self.n_patterns, self.width) + self.bias
 
     def extra_repr(self) -> str:
         """Say what the tokenizer holds."""

@@ -7,8 +7,10 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from plkd.nn import SparseRows, Values
 
-def hide_features(x: dict[str, Tensor], rate: float) -> dict[str, Tensor]:
+
+def hide_features(x: Mapping[str, Values], rate: float) -> dict[str, Values]:
     """Set random features to zero, a different share of them in every cell.
 
     A query lacks genes and drops others out; a cell whose library size is corrected for the hidden genes is the same
@@ -22,17 +24,21 @@ def hide_features(x: dict[str, Tensor], rate: float) -> dict[str, Tensor]:
         Mean share of the features hidden; each cell's own share is uniform in ``[0, 2 * rate]`` (at most 1).
     """
     if rate == 0:
-        return x
-    hidden = {}
+        return dict(x)
+    hidden: dict[str, Values] = {}
     for name, values in x.items():
         own = torch.rand(values.shape[0], 1, device=values.device) * min(2 * rate, 1.0)
-        hidden[name] = values * (torch.rand_like(values) >= own)
+        if isinstance(values, SparseRows):
+            kept = torch.rand_like(values.values) >= own[values.rows, 0]
+            hidden[name] = values.with_values(values.values * kept)
+        else:
+            hidden[name] = values * (torch.rand_like(values) >= own)
     return hidden
 
 
 def hide_modalities(
-    x: Mapping[str, Tensor], present: Mapping[str, Tensor], rate: float
-) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    x: Mapping[str, Values], present: Mapping[str, Tensor], rate: float
+) -> tuple[dict[str, Values], dict[str, Tensor]]:
     """Hide whole modalities from some cells, so that a network learns to do with any subset.
 
     Parameters
@@ -59,7 +65,11 @@ def hide_modalities(
         again = measured & (torch.rand(measured.shape, device=measured.device) < 0.5)
         kept = torch.where(redo[:, None], again, kept)
     left = torch.where((several & chosen)[:, None], kept, measured)
-    return (
-        {name: x[name] * left[:, i : i + 1] for i, name in enumerate(names)},
-        {name: left[:, i] for i, name in enumerate(names)},
-    )
+    hidden = {name: _rows_kept(x[name], left[:, i]) for i, name in enumerate(names)}
+    return hidden, {name: left[:, i] for i, name in enumerate(names)}
+
+
+def _rows_kept(values: Values, kept: Tensor) -> Values:
+    if isinstance(values, SparseRows):
+        return values.scaled_rows(kept)
+    return values * kept[:, None]

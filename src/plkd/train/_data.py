@@ -8,9 +8,11 @@ import lightning.pytorch as pl
 import torch
 
 from plkd.data import Cells
+from plkd.inference import batch_size_for
 from plkd.train._sampler import BalancedSampler
 from plkd.train._split import Split
 
+#: Most cells of a validation mini-batch; fewer where there are many features.
 _VALIDATION_BATCH = 1024
 
 
@@ -43,7 +45,8 @@ class ReferenceData(pl.LightningDataModule):
 
     def val_dataloader(self) -> Any:
         """Held-out cells in order; nothing is dropped."""
-        batches = [self.val_idx[i : i + _VALIDATION_BATCH] for i in range(0, self.n_val, _VALIDATION_BATCH)]
+        size = min(_VALIDATION_BATCH, batch_size_for(self.cells, None))
+        batches = [self.val_idx[i : i + size] for i in range(0, self.n_val, size)]
         return torch.utils.data.DataLoader(self.cells, sampler=batches, batch_size=None, collate_fn=_as_is)  # type: ignore[arg-type]
 
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from plkd.module import PLKDModule
+from plkd.nn import Values
 from plkd.train._augment import hide_features, hide_modalities
 
 #: Share of the steps that the one-cycle schedule spends on the way up.
@@ -82,7 +83,7 @@ class PhasePlan(pl.LightningModule):
             num_classes=macro["num_classes"], average="micro"
         )
 
-    def view(self, batch: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    def view(self, batch: dict[str, Any]) -> tuple[dict[str, Values], dict[str, Tensor]]:
         """Return a training view of a mini-batch: scaled values and presence, some features and modalities hidden."""
         x = hide_features(self.module.scale(batch), self.hide_rate)
         return hide_modalities(x, batch["present"], self.modality_dropout)

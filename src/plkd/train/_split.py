@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-#: A batch is held out only if every label keeps this share of its cells in training.
+#: A batch is held out only if every label and every modality keeps this share of its cells in training.
 KEPT_SHARE = 0.9
 
 
@@ -42,8 +42,9 @@ def split_cells(
     train_size: float = 0.9,
     validation_size: float | None = None,
     external_indexing: Sequence[np.ndarray] | None = None,
+    measured: np.ndarray | None = None,
 ) -> Split:
-    """Hold out whole batches where every label can spare them, otherwise a part of every label.
+    """Hold out whole batches where every label and every modality can spare them, otherwise a part of every label.
 
     Parameters
     ----------
@@ -59,6 +60,8 @@ def split_cells(
         Share to hold out; None takes the rest. What is left over becomes the test cells.
     external_indexing
         Arrays of cell numbers for training, validation and (optional) test, used as they are.
+    measured
+        Whether each cell was measured in each modality, bool, shape ``(n_obs, n_modalities)``; None: all were.
 
     Returns
     -------
@@ -88,14 +91,18 @@ def split_cells(
     test = _stratified(labels, labelled, tested, rng) if tested > 1e-9 else np.array([], dtype=np.int64)
     rest = np.setdiff1d(labelled, test)
     share = held / (1 - tested) if held else 0.0
-    batches = _whole_batches(labels, batch, rest, share, rng) if share else []
+    groups = [labels[rest] == label for label in np.unique(labels[rest])]
+    groups += [] if measured is None else list(measured[rest].T)
+    batches = _whole_batches(np.column_stack(groups), batch[rest], share, rng) if share else []
     if batches:
         validation = rest[np.isin(batch[rest], batches)]
         note = f"{len(batches)} whole batches held out for validation ({len(validation)} cells)"
     else:
         validation = _stratified(labels, rest, share, rng)
         several = len(np.unique(batch[rest])) > 1
-        why = " (no batch can be held out without costing a label over 10 % of its cells)" if several else ""
+        why = (
+            " (no batch can be held out without costing a label or modality over 10 % of its cells)" if several else ""
+        )
         note = f"{len(validation)} cells held out for validation, stratified by label{why}"
     return Split(np.setdiff1d(rest, validation), validation, test, unlabeled, note)
 
@@ -109,21 +116,23 @@ def _stratified(labels: np.ndarray, cells: np.ndarray, share: float, rng: np.ran
     return np.sort(np.concatenate(chosen))
 
 
-def _whole_batches(
-    labels: np.ndarray, batch: np.ndarray, cells: np.ndarray, share: float, rng: np.random.Generator
-) -> list[int]:
-    """Return batches that fit into ``share`` of the cells and that every label can spare; may be empty."""
-    codes = np.unique(batch[cells])
-    total = np.bincount(labels[cells])
+def _whole_batches(groups: np.ndarray, batch: np.ndarray, share: float, rng: np.random.Generator) -> list[int]:
+    """Return batches that fit into ``share`` of the cells and that every group can spare; may be empty.
+
+    ``groups`` says whether each cell is in each group, bool, shape ``(n_obs, n_groups)``.
+    """
+    codes = np.unique(batch)
+    total = groups.sum(axis=0)
     held: list[int] = []
-    held_counts = np.zeros_like(total)
+    n_held, held_counts = 0, np.zeros_like(total)
     for code in rng.permutation(codes):
-        counts = held_counts + np.bincount(labels[cells][batch[cells] == code], minlength=len(total))
-        if len(held) + 1 == len(codes) or counts.sum() > share * len(cells):
+        own = batch == code
+        n_all, counts = n_held + int(own.sum()), held_counts + groups[own].sum(axis=0)
+        if len(held) + 1 == len(codes) or n_all > share * len(batch):
             continue
         if (total - counts >= KEPT_SHARE * total).all():
             held.append(int(code))
-            held_counts = counts
+            n_held, held_counts = n_all, counts
     return held
 
 

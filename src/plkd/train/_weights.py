@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from plkd.data import Cells
-from plkd.nn import InputScaling
+from plkd.nn import InputScaling, SparseRows
 
 #: Dense values held at a time.
 _VALUES_AT_A_TIME = 2**23
@@ -134,9 +134,16 @@ def label_spread(cells: Cells, train: np.ndarray, kind: str, scaling: InputScali
         scale, found = batch["scale"][kind]
         found = None if found is None else found.to(before.device)
         values = scaling(batch["x"][kind].to(before.device), logged=scale == "log", found=found)
-        x = values.double().cpu().numpy()
-        np.add.at(sums, labels[start : start + at_a_time], x)
-        squares += np.square(x).sum(axis=0)
+        own_labels = labels[start : start + at_a_time]
+        if isinstance(values, SparseRows):
+            at = values.columns.cpu().numpy()
+            x = values.values.double().cpu().numpy()
+            np.add.at(sums, (own_labels[values.rows.cpu().numpy()], at), x)
+            squares += np.bincount(at, weights=np.square(x), minlength=len(before))
+        else:
+            x = values.double().cpu().numpy()
+            np.add.at(sums, own_labels, x)
+            squares += np.square(x).sum(axis=0)
     scaling.weight.copy_(before)
     counts = np.bincount(labels)
     variance = squares / len(train) - np.square(sums.sum(axis=0) / len(train))

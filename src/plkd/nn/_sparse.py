@@ -1,0 +1,101 @@
+"""Mini-batches of few values: only what is not zero, and the layers that read it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True)
+class SparseRows:
+    """Values of a mini-batch that are not zero, row after row.
+
+    Attributes
+    ----------
+    values
+        Shape ``(n_values,)``, float32.
+    columns, rows
+        Where each stands, shape ``(n_values,)``, int64; ``rows`` never falls.
+    shape
+        ``(n_obs, n_features)``.
+    """
+
+    values: Tensor
+    columns: Tensor
+    rows: Tensor
+    shape: tuple[int, int]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the values are."""
+        return self.values.device
+
+    def to(self, *args: Any, **kwargs: Any) -> SparseRows:
+        """Move to a device, as a tensor does."""
+        moved = {name: getattr(self, name).to(*args, **kwargs) for name in ("values", "columns", "rows")}
+        return replace(self, **moved)
+
+    def with_values(self, values: Tensor) -> SparseRows:
+        """Return other values in the same places."""
+        return replace(self, values=values)
+
+    def scaled_rows(self, factors: Tensor) -> SparseRows:
+        """Return each row times its factor, of shape ``(n_obs,)``."""
+        return self.with_values(self.values * factors[self.rows])
+
+    def sum_rows(self) -> Tensor:
+        """Return the sum of each row, shape ``(n_obs,)``."""
+        return torch.zeros(self.shape[0], device=self.device).index_add(0, self.rows, self.values)
+
+    def offsets(self) -> Tensor:
+        """Return where each row starts, shape ``(n_obs,)``."""
+        counts = torch.bincount(self.rows, minlength=self.shape[0])
+        return torch.cumsum(counts, 0) - counts
+
+    def to_dense(self) -> Tensor:
+        """Return shape ``(n_obs, n_features)``."""
+        return torch.zeros(self.shape, device=self.device).index_put((self.rows, self.columns), self.values)
+
+
+#: A mini-batch of one modality.
+Values = Tensor | SparseRows
+
+
+def dense(x: Values) -> Tensor:
+    """Return a mini-batch as a tensor of shape ``(n_obs, n_features)``."""
+    return x.to_dense() if isinstance(x, SparseRows) else x
+
+
+class InputLinear(nn.Module):
+    """A linear layer on features, dense or sparse, whose weights lie feature by feature.
+
+    Parameters
+    ----------
+    in_features, out_features
+        As of :class:`torch.nn.Linear`, which also gives the weights their start.
+    """
+
+    def __init__(self, in_features: int, out_features: int):
+        super().__init__()
+        self.in_features, self.out_features = in_features, out_features
+        start = nn.Linear(in_features, out_features)
+        # A row per feature is what the sparse product reads and writes.
+        self.weight = nn.Parameter(start.weight.detach().t().contiguous())
+        self.bias = start.bias
+
+    def forward(self, x: Values) -> Tensor:
+        """Return shape ``(n_obs, out_features)``."""
+        if isinstance(x, SparseRows):
+            weighted = F.embedding_bag(
+                x.columns, self.weight, x.offsets(), mode="sum", per_sample_weights=x.values.to(self.weight.dtype)
+            )
+            return weighted + self.bias
+        return torch.addmm(self.bias, x, self.weight)
+
+    def extra_repr(self) -> str:
+        """Say the sizes."""
+        return f"in_features={self.in_features}, out_features={self.out_features}"
