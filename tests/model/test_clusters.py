@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 
 import numpy as np
 import pytest
+from mudata import MuData
 from sklearn.metrics import adjusted_rand_score
 
 from plkd import PLKD
@@ -66,3 +68,27 @@ def test_only_documented_keys_are_added(make_adata):
     before = adata.copy()
     PLKD.setup_anndata(adata, None)
     assert set(adata.obs) - set(before.obs) == {"_scvi_labels", "_scvi_batch"}
+
+
+def test_a_loaded_model_trains_on_its_clusters_again(make_adata, train, tmp_path):
+    small = {"teacher_kwargs": {"width": 8, "n_heads": 2, "depth": 1}, "student_kwargs": {"n_hidden": (16, 8)}}
+    adata = make_adata(60)
+    PLKD.setup_anndata(adata, None)
+    train(PLKD(adata, **small), 1).save(tmp_path / "m")
+    again = make_adata(60)[::-1].copy()
+    model = PLKD.load(tmp_path / "m", adata=again)
+    np.testing.assert_array_equal(codes(again), codes(adata)[::-1])
+    train(model, 1)
+
+
+def test_a_modality_without_a_clustered_cell_is_said(make_mdata, caplog):
+    paired = make_mdata(60, modalities=("rna", "prot"))
+    apart = MuData(
+        {
+            "rna": paired["rna"][:40].copy(),
+            "prot": paired["prot"][~paired["prot"].obs_names.isin(paired["rna"].obs_names[:40])].copy(),
+        }
+    )
+    with caplog.at_level(logging.WARNING, "plkd"):
+        PLKD.setup_mudata(apart, None)
+    assert "No cell with prot is in a cluster" in caplog.text

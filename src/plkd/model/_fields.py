@@ -185,6 +185,9 @@ class ClusterField(CodesField):
         Category of cells that are in no cluster, and of all cells of other data.
     """
 
+    CELLS_KEY = "cells"
+    VALUES_KEY = "clusters"
+
     def __init__(self, registry_key: str, specs: Sequence[ModalitySpec], batch_key: str | None, missing: str):
         super().__init__(registry_key, None, missing)
         self.specs, self.batch_key = specs, batch_key
@@ -197,8 +200,21 @@ class ClusterField(CodesField):
         batch = np.zeros(adata.n_obs, dtype=int) if column is None else pd.factorize(as_text(column))[0]
         codes = cluster_cells(_with_scale(tables), adata.n_obs, batch)
         names = [f"cluster_{i + 1:02d}" for i in range(codes.max() + 1)]
+        for spec, table in tables:
+            inside = codes >= 0 if table.position is None else (codes >= 0) & (table.position >= 0)
+            if not inside.any():
+                logger.warning("No cell with %s is in a cluster: that modality will not be learned", spec.called)
         values = np.array([*names, self.missing], dtype=object)[codes]
-        return self._write(adata, values, np.array(names, dtype=object))
+        state = self._write(adata, values, np.array(names, dtype=object))
+        return {**state, self.CELLS_KEY: np.asarray(adata.obs_names, dtype=object), self.VALUES_KEY: values}
+
+    def transfer_field(self, state_registry: dict[str, Any], adata_target: Any, **kwargs: Any) -> dict[str, Any]:
+        """Give cells of the same names the clusters they had; all others none."""
+        known = dict(zip(state_registry[self.CELLS_KEY], state_registry[self.VALUES_KEY], strict=True))
+        values = np.array([known.get(name, self.missing) for name in adata_target.obs_names], dtype=object)
+        mapping = [value for value in state_registry[self.CATEGORICAL_MAPPING_KEY] if value != self.missing]
+        kept = {key: state_registry[key] for key in (self.CELLS_KEY, self.VALUES_KEY)}
+        return {**self._write(adata_target, values, np.array(mapping, dtype=object)), **kept}
 
 
 def _with_scale(tables: Sequence[tuple[ModalitySpec, Table]]) -> list[tuple[ModalitySpec, Table]]:

@@ -15,6 +15,10 @@ from plkd.nn import InputScaling, SparseRows
 _VALUES_AT_A_TIME = 2**23
 
 
+#: What is left, of its standard deviation, of a modality whose values have nothing to do with the labels.
+_LEAST = 0.01
+
+
 @dataclass(frozen=True)
 class LabelSpread:
     """How the scaled values of a modality spread over and within labels.
@@ -76,7 +80,7 @@ def feature_weights(
         if first is None:
             first = total, max(explained, 1e-12)
         else:
-            factor = min(1.0, np.sqrt(first[0] * explained / first[1] / max(total, 1e-12)))
+            factor = np.clip(np.sqrt(first[0] * explained / first[1] / max(total, 1e-12)), _LEAST, 1.0)
         weights[kind] = (label_weights(spread, power=power) * factor).astype(np.float32)
     return weights
 
