@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
@@ -25,7 +26,7 @@ def x():
 def mask():
     allowed = torch.rand(4, 1, 1, N_TOKENS) > 0.4
     allowed[..., 0] = True
-    return allowed
+    return torch.zeros(allowed.shape).masked_fill(~allowed, float("-inf"))
 
 
 @pytest.mark.parametrize("masked", [False, True])
@@ -39,7 +40,7 @@ def test_fused_and_explicit_attention_agree(block, x, mask, masked, n_queries):
     assert weights.shape == (4, n_queries or N_TOKENS, N_TOKENS)
     torch.testing.assert_close(weights.sum(dim=-1), torch.ones(weights.shape[:2]))
     if masked:
-        assert not weights.masked_select(~mask[:, 0].expand_as(weights)).any()
+        assert not weights.masked_select(mask[:, 0].isinf().expand_as(weights)).any()
 
 
 @pytest.mark.parametrize("weights", [False, True])
@@ -81,8 +82,8 @@ def test_agrees_with_torchs_own_encoder_layer(block, x):
 
 
 def test_a_masked_token_has_no_influence(block, x):
-    mask = torch.ones(4, 1, 1, N_TOKENS, dtype=torch.bool)
-    mask[..., 5] = False
+    mask = torch.zeros(4, 1, 1, N_TOKENS)
+    mask[..., 5] = float("-inf")
     changed = x.clone()
     changed[:, 5] = 100
     kept = [0, 1, 2, 3, 4, 6]
@@ -126,3 +127,10 @@ class TestDropPath:
         block = Block(WIDTH, N_HEADS, mlp_ratio=4.0, dropout=0.0, attention_dropout=0.0, drop_path=0.999999)
         x = torch.randn(4, N_TOKENS, WIDTH)
         torch.testing.assert_close(randomise(block, 0).train()(x)[0], x)
+
+
+def test_adding_the_logarithm_of_2_to_a_score_counts_a_token_twice(block, x):
+    mask = torch.zeros(4, 1, 1, N_TOKENS)
+    mask[..., 5] = float(np.log(2))
+    twice = torch.cat([x, x[:, 5:6]], dim=1)
+    torch.testing.assert_close(block(x, mask=mask, n_queries=1)[0], block(twice, n_queries=1)[0], rtol=1e-5, atol=1e-5)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,13 @@ from scvi.train import TrainRunner
 
 from plkd._compat import merge_kwargs
 from plkd.data import Cells, ModalitySpec
-from plkd.inference import run_teacher
+from plkd.inference import run_student, run_teacher
 from plkd.patterns import PatternSet
 from plkd.presets import Preset, StudentTraining, TeacherTraining
 from plkd.train import DistillationPlan, ReferenceData, Split, TeacherPlan, feature_weights, run_phase, split_cells
 from plkd.train._check import check_settings
 from plkd.train._checkpoint import Checkpoint, best_weights, digest, history_of, read_checkpoint
+from plkd.train._gains import set_gains
 from plkd.train._runner import merge_trainer_kwargs, own_callbacks
 from plkd.train._sampler import label_prior
 
@@ -219,7 +220,20 @@ class TrainingMixin:
             alignment_weight=settings.alignment_weight if len(np.unique(cells.batch)) > 1 else 0.0,
             **_optimisation(settings, n_steps, resumed),
         )
+        module = self.module  # type: ignore[attr-defined]
+        module.teacher.gain.fill_(1)
         self._run(plan, data, settings, epochs, common, resumed)
+        module.eval()
+        scaling = dict(module.scaling.items())
+        self._set_gains(
+            module.teacher, cells, split, lambda some: run_teacher(scaling, module.teacher, cells, some).logits
+        )
+
+    def _set_gains(
+        self, network: Any, cells: Cells, split: Split, logits_of: Callable[[np.ndarray], np.ndarray]
+    ) -> None:
+        names = [spec.called for spec in self._specs]
+        set_gains(network.gain, logits_of, cells.labels, cells.measured(), split.validation, names)
 
     def _train_student(
         self,
@@ -250,7 +264,13 @@ class TrainingMixin:
             entropy_weight=settings.entropy_weight,
             **_optimisation(settings, n_steps, resumed),
         )
+        module.student.gain.fill_(1)
         self._run(plan, data, settings, epochs, common, resumed)
+        module.eval()
+        scaling = dict(module.scaling.items())
+        self._set_gains(
+            module.student, cells, split, lambda some: run_student(scaling, module.student, cells, some).logits
+        )
 
     def _run(
         self,

@@ -5,6 +5,7 @@ Nothing here knows AnnData, scvi-tools or files.
 
 from __future__ import annotations
 
+from plkd.nn._gain import modality_shares
 from plkd.nn._losses import (
     alignment_loss,
     distillation_loss,
@@ -38,6 +39,7 @@ __all__ = [
     "divergence_loss",
     "make_scaling",
     "mean_entropy_loss",
+    "modality_shares",
     "prior_matching_loss",
     "released_divergence_loss",
     "scale_batch",

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import torch
 from torch import Tensor, nn
 
+from plkd.nn._gain import modality_shares
 from plkd.nn._sparse import InputLinear, Values
 
 
@@ -24,7 +26,15 @@ class Student(nn.Module):
         Widths of the hidden layers; the latent is the last one.
     dropout
         Dropout after each hidden layer.
+
+    Attributes
+    ----------
+    gain
+        How much each modality counts beside others, in [0, 1], shape ``(n_modalities,)``; 1 until training sets it on
+        held-out cells (:func:`plkd.nn.modality_shares`).
     """
+
+    gain: Tensor
 
     def __init__(
         self,
@@ -36,6 +46,7 @@ class Student(nn.Module):
     ):
         super().__init__()
         self.modalities = tuple(n_features)
+        self.register_buffer("gain", torch.ones(len(self.modalities)))
         self.inputs = nn.ModuleList(InputLinear(n_features[name], n_hidden[0]) for name in self.modalities)
         layers: list[nn.Module] = [nn.LayerNorm(n_hidden[0]), nn.GELU(), nn.Dropout(dropout)]
         for n_in, n_out in zip(n_hidden[:-1], n_hidden[1:], strict=True):
@@ -55,8 +66,11 @@ class Student(nn.Module):
             missing modality's bias is left out too, so that zeros and *not measured* differ.
         """
         parts = [layer(x[name]) for name, layer in zip(self.modalities, self.inputs, strict=True)]
-        if present is not None and len(parts) > 1:
-            parts = [part * present[name][:, None] for name, part in zip(self.modalities, parts, strict=True)]
+        if len(parts) > 1:
+            if present is None:
+                present = {name: parts[0].new_ones(len(parts[0]), dtype=torch.bool) for name in self.modalities}
+            shares = modality_shares(present, self.modalities, self.gain)
+            parts = [part * shares[:, i : i + 1] for i, part in enumerate(parts)]
         total = parts[0]
         for part in parts[1:]:
             total = total + part

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from plkd.nn._gain import modality_shares
 from plkd.nn._sparse import InputLinear, Values
 from plkd.nn._tokenizer import BIAS_STD, PatternTokenizer
 from plkd.nn._transformer import NORM_EPS, Block
@@ -64,11 +65,18 @@ class Teacher(nn.Module):
         Start of the tokenizer (see :class:`PatternTokenizer`; ``"all"`` takes 1/sqrt(n_features)) and standard deviation
         of the truncated normal start of the linear layers; None keeps torch's own.
 
+    Attributes
+    ----------
+    gain
+        How much each modality counts beside others, as in :class:`~plkd.nn.Student`.
+
     Raises
     ------
     ValueError
         If there are neither patterns nor free tokens, or ``width`` is not a multiple of ``n_heads``.
     """
+
+    gain: Tensor
 
     def __init__(
         self,
@@ -90,6 +98,7 @@ class Teacher(nn.Module):
     ):
         super().__init__()
         self.modalities = tuple(members)
+        self.register_buffer("gain", torch.ones(len(self.modalities)))
         self.width, self.n_free, self.pattern_dropout = width, n_free, pattern_dropout
         self.n_tokens = sum(len(m) for m in members.values()) + n_free * len(members)
         if self.n_tokens == 0:
@@ -131,13 +140,18 @@ class Teacher(nn.Module):
         return torch.cat(parts, dim=1)
 
     def _mask(self, present: Mapping[str, Tensor]) -> Tensor | None:
-        """Whether each token, class token first, may be attended to; None where every cell has every modality."""
-        if all(bool(present[name].all()) for name in self.modalities):
+        """What is added to the attention scores of each token, class token first; None where that is 0 for all.
+
+        Minus infinity for the tokens of a modality that a cell lacks, the logarithm of the modality's share for others: a
+        token of share s is attended to as s tokens are.
+        """
+        shares = modality_shares(present, self.modalities, self.gain)
+        if bool((shares == 1).all()):
             return None
-        columns = [torch.ones_like(present[self.modalities[0]])[:, None]]
-        for name, tokenizer in zip(self.modalities, self.tokenizers, strict=True):
+        columns = [torch.zeros_like(shares[:, :1])]
+        for i, tokenizer in enumerate(self.tokenizers):
             n_tokens = int(tokenizer.n_patterns) + self.n_free  # type: ignore[arg-type]
-            columns.append(present[name][:, None].expand(-1, n_tokens))
+            columns.append(shares[:, i : i + 1].log().expand(-1, n_tokens))
         return torch.cat(columns, dim=1)
 
     def forward(

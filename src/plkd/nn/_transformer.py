@@ -51,7 +51,7 @@ class Attention(nn.Module):
         x
             Tokens, shape ``(n_obs, n_tokens, width)``.
         mask
-            Whether a token may be attended to, bool, shape ``(n_obs, 1, 1, n_tokens)``; None if all may.
+            What is added to the scores of each token attended to, float, shape ``(n_obs, 1, 1, n_tokens)``; None adds 0.
         n_queries
             How many leading tokens ask; None for all.
         weights
@@ -70,12 +70,13 @@ class Attention(nn.Module):
         if weights:
             scores = q @ k.transpose(-2, -1) / q.shape[-1] ** 0.5
             if mask is not None:
-                scores = scores.masked_fill(~mask, float("-inf"))
+                scores = scores + mask
             attention = scores.softmax(dim=-1)
             mean_weights = attention.mean(dim=1)
             out = F.dropout(attention, p, self.training) @ v
         else:
-            out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=p)
+            added = None if mask is None else mask.to(q.dtype)
+            out = F.scaled_dot_product_attention(q, k, v, attn_mask=added, dropout_p=p)
         return self.proj_dropout(self.proj(out.transpose(1, 2).flatten(2))), mean_weights
 
 
