@@ -65,7 +65,10 @@ if os.environ.get("PLKD_DOCS_INTERSPHINX") == "1":
 
 html_theme = "sphinx_book_theme"
 html_title = project
-html_theme_options = {"show_navbar_depth": 2}
+html_theme_options = {
+    "show_navbar_depth": 2,
+    "navbar_persistent": [],  # the side bar has the search
+}
 
 
 def copy_tutorials(app):
