@@ -84,7 +84,7 @@ class StudentSettings:
     """Arguments of :class:`plkd.nn.Student`."""
 
     n_hidden: tuple[int, ...] = (256, 128)
-    dropout: float = 0.1
+    dropout: float = 0.3
 
     def __post_init__(self) -> None:
         # JSON and users give lists.
