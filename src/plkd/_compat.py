@@ -8,14 +8,8 @@ import rich.pretty  # noqa: F401
 # Not exported; takes the full-pairing check of MuData away. In 1.4.2 and 1.5.
 from scvi.data._manager import AnnDataManagerValidationCheck
 
-# Not exported; the docs' own name for "which field holds what" in 1.4.2 and 1.5.
-from scvi.data._utils import _make_column_categorical as make_column_categorical
-
 # Exported from scvi.train only since 1.5; here in 1.4.2 and 1.5.
 from scvi.train._config import merge_kwargs
-
-# Private in 1.4.2 and 1.5; the parameter texts all scvi-tools models share.
-from scvi.utils._docstrings import devices_dsp
 
 
 def validation_without_pairing() -> AnnDataManagerValidationCheck:
@@ -23,4 +17,4 @@ def validation_without_pairing() -> AnnDataManagerValidationCheck:
     return AnnDataManagerValidationCheck(check_fully_paired_mudata=False)
 
 
-__all__ = ["devices_dsp", "make_column_categorical", "merge_kwargs", "validation_without_pairing"]
+__all__ = ["merge_kwargs", "validation_without_pairing"]

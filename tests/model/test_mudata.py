@@ -1,4 +1,4 @@
-"""One model on RNA, proteins and ATAC: any subset of modalities, in any order, unpaired or not."""
+"""One model on RNA, proteins and ATAC: any subset of modalities in a query, explained, saved and exported."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ import logging
 import numpy as np
 import pandas as pd
 import pytest
-from anndata import AnnData, concat
+from anndata import AnnData
 from mudata import MuData
-from scipy import sparse
 
 from plkd import PLKD, Annotator
 
@@ -22,217 +21,6 @@ def truth(mdata):
 
 def accuracy(trained, query, **kwargs):
     return (trained.predict(query, **kwargs) == truth(query)).mean()
-
-
-# setup -----------------------------------------------------------------------------------------------------------
-
-
-def test_usual_names_are_recognised_and_said(make_mdata, caplog):
-    mdata = make_mdata(30)
-    with caplog.at_level(logging.INFO, "plkd"):
-        PLKD.setup_mudata(mdata, "cell_type")
-    assert "'rna' is rna, 'prot' is protein, 'atac' is atac" in caplog.text
-
-
-def test_free_names_are_told_by_modalities(make_mdata):
-    paired = make_mdata(30)
-    mdata = MuData({"Gene Expr.": paired["rna"], "Abs": paired["prot"]})
-    mdata.obs["cell_type"] = paired.obs["cell_type"]
-    PLKD.setup_mudata(mdata, "cell_type", modalities={"rna_layer": "Gene Expr.", "protein_layer": "Abs"})
-    model = PLKD(mdata)
-    assert set(model.get_var_names()) == {"Gene Expr.", "Abs"}
-    assert "40 genes (counts) + 12 proteins (counts)" in repr(model)
-
-
-@pytest.mark.parametrize(
-    ("modalities", "error", "message"),
-    [
-        ({"rna_layer": "gex"}, KeyError, r"'gex' is no modality of mdata; .*\['rna', 'prot', 'atac'\]"),
-        ({"rna": "rna"}, ValueError, r"unknown keys \['rna'\]; expected some of \['rna_layer', 'protein_layer'"),
-        ({"rna_layer": "rna", "atac_layer": "rna"}, ValueError, "names one modality twice"),
-        ({}, ValueError, "No modality was named"),
-    ],
-)
-def test_wrong_modality_names_are_refused_with_those_there_are(make_mdata, modalities, error, message):
-    with pytest.raises(error, match=message):
-        PLKD.setup_mudata(make_mdata(30), "cell_type", modalities=modalities)
-
-
-def test_a_layer_for_a_modality_that_was_not_named_is_refused(make_mdata):
-    with pytest.raises(ValueError, match="atac_layer='counts' is given but no modality for it"):
-        PLKD.setup_mudata(
-            make_mdata(30), "cell_type", atac_layer="counts", modalities={"rna_layer": "rna", "protein_layer": "prot"}
-        )
-
-
-def test_a_layer_that_is_not_there_is_refused_naming_the_modality(make_mdata):
-    with pytest.raises(KeyError, match=r"layer=.*raw.* is not in mdata.*prot.*layers"):
-        PLKD.setup_mudata(make_mdata(30), "cell_type", protein_layer="raw")
-
-
-def test_ambiguous_usual_names_are_refused(make_mdata):
-    mdata = make_mdata(30)
-    twice = MuData({"prot": mdata["prot"], "adt": mdata["prot"].copy()})
-    twice.obs["cell_type"] = mdata.obs["cell_type"]
-    with pytest.raises(ValueError, match=r"Several modalities may be protein: \['prot', 'adt'\]"):
-        PLKD.setup_mudata(twice, "cell_type")
-
-
-def test_a_view_is_refused_naming_copy(make_mdata):
-    with pytest.raises(ValueError, match=r"view.*mdata\.copy\(\)"):
-        PLKD.setup_mudata(make_mdata(60)[:30], "cell_type")
-
-
-def test_an_anndata_is_sent_to_its_own_setup_and_back(make_mdata):
-    mdata = make_mdata(30)
-    with pytest.raises(TypeError, match="setup_anndata"):
-        PLKD.setup_mudata(mdata["rna"], "cell_type")
-    with pytest.raises(TypeError, match="setup_mudata"):
-        PLKD.setup_anndata(mdata, "cell_type")
-
-
-def test_modalities_joined_by_features_are_refused(make_mdata):
-    rna = make_mdata(30)["rna"]
-    other = rna.copy()
-    other.obs_names = "x" + other.obs_names
-    with pytest.raises(ValueError, match="axis=1"):
-        PLKD.setup_mudata(MuData({"rna": rna, "prot": other}, axis=1), "cell_type")
-
-
-def test_cells_in_no_named_modality_are_refused(make_mdata):
-    mdata = make_mdata(30, mosaic=True)
-    with pytest.raises(ValueError, match=r"10 cells of mdata are in none of the modalities \['rna'\]"):
-        PLKD.setup_mudata(mdata, "cell_type", modalities={"rna_layer": "rna"})
-
-
-def clr(adata):
-    logged = np.log1p(adata.X)
-    return logged - logged.mean(axis=1, keepdims=True)
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda m: m["prot"].__setattr__("X", clr(m["prot"])), r"mdata\['prot'\]\.X holds negative.*protein_layer"),
-        (lambda m: m["prot"].__setattr__("X", np.log1p(m["prot"].X)), r"mdata\['prot'\]\.X holds normalised protein"),
-        (
-            lambda m: m["atac"].__setattr__("X", m["atac"].X * 0.3),
-            r"mdata\['atac'\]\.X holds normalised peak.*atac_layer",
-        ),
-        (lambda m: m["atac"].__setattr__("X", -m["atac"].X), r"mdata\['atac'\]\.X holds negative"),
-        (lambda m: m["rna"].X.data.__setitem__(0, np.nan), r"mdata\['rna'\]\.X holds 1 NaN"),
-    ],
-)
-def test_values_that_are_no_counts_are_refused_naming_modality_and_layer(make_mdata, change, message):
-    mdata = make_mdata(30)
-    change(mdata)
-    with pytest.raises(ValueError, match=message):
-        PLKD.setup_mudata(mdata, "cell_type")
-
-
-def test_labels_are_found_in_the_modalities_and_joined_by_cell(make_mdata, caplog):
-    mdata = make_mdata(60, mosaic=True)
-    labels = mdata.obs["cell_type"].copy()
-    for name in ("rna", "prot"):
-        mdata[name].obs["my_type"] = labels.loc[mdata[name].obs_names]
-    with caplog.at_level(logging.INFO, "plkd"):
-        PLKD.setup_mudata(mdata, "my_type")
-    assert "obs['my_type'] found in modalities rna, prot" in caplog.text
-    np.testing.assert_array_equal(mdata.obs["_scvi_labels"], labels.cat.codes)
-
-
-def test_labels_that_differ_between_modalities_are_refused(make_mdata):
-    mdata = make_mdata(30)
-    for name in ("rna", "prot"):
-        mdata[name].obs["my_type"] = mdata.obs["cell_type"].astype(str).loc[mdata[name].obs_names]
-    mdata["prot"].obs.iloc[3, 0] = "something else"
-    with pytest.raises(ValueError, match=r"obs\['my_type'\] differs between modalities for 1 cells.*something else"):
-        PLKD.setup_mudata(mdata, "my_type")
-
-
-def test_a_missing_label_column_is_refused_with_those_of_all_modalities(make_mdata):
-    mdata = make_mdata(30)
-    mdata["prot"].obs["gate"] = "x"
-    with pytest.raises(KeyError, match=r"labels_key='celltype'.*cell_type.*gate.*Did you mean labels_key='cell_type'"):
-        PLKD.setup_mudata(mdata, "celltype")
-
-
-def test_a_column_of_a_modality_goes_by_the_name_mudata_gives_it(make_mdata):
-    mdata = make_mdata(30)
-    labels = mdata.obs["cell_type"].copy()
-    bare = MuData({name: adata.copy() for name, adata in mdata.mod.items()})
-    bare["prot"].obs["gate"] = labels.loc[bare["prot"].obs_names]
-    PLKD.setup_mudata(bare, "prot:gate")
-    np.testing.assert_array_equal(bare.obs["_scvi_labels"], labels.loc[bare.obs_names].cat.codes)
-
-
-def test_a_modality_measured_in_one_label_only_is_said(make_mdata, caplog):
-    mdata = make_mdata(60, modalities=("rna", "prot"))
-    labels = mdata.obs["cell_type"]
-    prot = mdata["prot"][(labels.loc[mdata["prot"].obs_names] == "type_1").to_numpy()].copy()
-    part = MuData({"rna": mdata["rna"], "prot": prot})
-    part.obs["cell_type"] = labels.loc[part.obs_names]
-    PLKD.setup_mudata(part, "cell_type")
-    assert "The labelled cells measured in 'prot' have 1 labels (type_1)" in caplog.text
-
-
-def test_a_modality_of_nothing_but_zeros_is_refused_by_name(make_mdata):
-    mdata = make_mdata(30)
-    mdata["prot"].X = np.zeros_like(mdata["prot"].X)
-    PLKD.setup_mudata(mdata, "cell_type")
-    with pytest.raises(ValueError, match="No patterns can be learned for prot: none of the 12 features varies"):
-        PLKD(mdata)
-
-
-def test_cells_without_proteins_do_not_move_the_scale(make_mdata):
-    constants = []
-    for n_empty in (0, 10):
-        mdata = make_mdata(30, modalities=("prot",))
-        empty = mdata["prot"][:n_empty].copy()
-        empty.X[:] = 0
-        empty.obs_names = "empty_" + empty.obs_names
-        both = MuData({"prot": concat([mdata["prot"], empty])})
-        both.obs["cell_type"] = [*mdata.obs["cell_type"].loc[mdata["prot"].obs_names], *["Unknown"] * n_empty]
-        PLKD.setup_mudata(both, "cell_type")
-        constants.append(PLKD(both).module.scaling["protein"].log_mean.numpy())
-    np.testing.assert_allclose(*constants, rtol=1e-6)
-
-
-def test_the_reference_is_neither_reordered_nor_rewritten(make_mdata):
-    mdata = make_mdata(30, mosaic=True)
-    before = mdata.copy()
-    PLKD.setup_mudata(mdata, "cell_type", batch_key="batch")
-    PLKD(mdata)
-    assert set(mdata.obs) - set(before.obs) == {"_scvi_labels", "_scvi_batch"}
-    assert mdata.obs_names.equals(before.obs_names)
-    for name, adata in mdata.mod.items():
-        assert adata.obs_names.equals(before[name].obs_names)
-        assert adata.obs.equals(before[name].obs)
-        difference = adata.X != before[name].X
-        assert not (difference.nnz if sparse.issparse(difference) else difference.any())
-        assert not adata.uns
-
-
-# cells -----------------------------------------------------------------------------------------------------------
-
-
-def test_modalities_in_another_order_are_matched_by_name_and_missing_cells_marked(make_mdata):
-    mdata = make_mdata(60, mosaic=True)
-    PLKD.setup_mudata(mdata, "cell_type")
-    cells = PLKD(mdata)._reference_cells()
-    batch = cells[np.arange(60)]
-    for name, kind in KINDS.items():
-        adata = mdata[name]
-        there = mdata.obs_names.isin(adata.obs_names)
-        np.testing.assert_array_equal(batch["present"][kind].numpy(), there)
-        expected = adata[mdata.obs_names[there]].X
-        expected = expected.toarray() if sparse.issparse(expected) else expected
-        np.testing.assert_array_equal(batch["x"][kind].numpy()[there], expected)
-        assert not batch["x"][kind].numpy()[~there].any()
-        assert there.mean() == 2 / 3
-
-
-# answers ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("model", ["student", "teacher"])
@@ -404,9 +192,6 @@ def test_the_line_that_leaves_out_cells_without_a_modality_does_so(joint, make_m
     assert len(joint.predict(eval(line, {"mdata": mdata, "np": np}))) == 20
 
 
-# explanations ----------------------------------------------------------------------------------------------------
-
-
 def test_attention_names_each_pattern_and_free_token_by_modality(joint, make_mdata):
     attention = joint.get_pattern_attention(make_mdata(20, seed=1))
     kinds = joint.token_kinds
@@ -449,9 +234,6 @@ def test_the_modality_that_tells_the_labels_decides(make_joint_model, make_mdata
 
     model = train(make_joint_model(blurred(0)), 25, plan_kwargs={"teacher": {"lr": 1e-2}, "student": {"lr": 1e-2}})
     assert model.get_modality_weights(blurred(1))["prot"].mean() > 0.8
-
-
-# files -----------------------------------------------------------------------------------------------------------
 
 
 def test_a_saved_model_answers_as_before_with_and_without_its_reference(joint, make_mdata, tmp_path):
@@ -509,99 +291,3 @@ def test_the_same_seed_gives_the_same_model_bit_for_bit(make_joint_model, make_m
         torch.manual_seed(1)
         found.append(train(model, 2).predict(soft=True))
     pd.testing.assert_frame_equal(*found, check_exact=True)
-
-
-# proteins in obsm ------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def with_obsm(make_mdata):
-    def make(n_obs=120, seed=0, *, framed=True):
-        mdata = make_mdata(n_obs, seed=seed)
-        adata = mdata["rna"].copy()
-        adata.obs = mdata.obs.loc[adata.obs_names, ["cell_type", "batch"]].copy()
-        prot = mdata["prot"][adata.obs_names].to_df()
-        adata.obsm["adt"] = prot if framed else prot.to_numpy()
-        adata.uns["adt_names"] = list(prot.columns)
-        return adata
-
-    return make
-
-
-@pytest.mark.parametrize("framed", [True, False])
-def test_proteins_in_obsm_serve_as_a_modality(with_obsm, train, framed):
-    adata = with_obsm(framed=framed)
-    names = None if framed else "adt_names"
-    PLKD.setup_anndata(adata, "cell_type", protein_expression_obsm_key="adt", protein_names_uns_key=names)
-    model = train(PLKD(adata), 15)
-    query = with_obsm(60, 1, framed=framed)
-    labels = query.obs["cell_type"].astype(str).to_numpy()
-    assert (model.predict(query) == labels).mean() > 0.9
-    assert (model.predict(query, modality="adt") == labels).mean() > 0.85
-    del query.obsm["adt"]
-    assert (model.predict(query) == labels).mean() > 0.85
-
-
-def test_an_array_without_names_is_refused_with_the_line_that_names_it(with_obsm):
-    with pytest.raises(ValueError, match=r"array of 12 columns without names.*pd\.DataFrame"):
-        PLKD.setup_anndata(with_obsm(framed=False), "cell_type", protein_expression_obsm_key="adt")
-
-
-def test_a_missing_obsm_key_is_refused_with_those_there_are(with_obsm):
-    with pytest.raises(KeyError, match=r"protein_expression_obsm_key='prot' is not in adata.obsm; found \['adt'\]"):
-        PLKD.setup_anndata(with_obsm(), "cell_type", protein_expression_obsm_key="prot")
-
-
-def test_columns_of_an_array_are_matched_by_the_names_in_uns(with_obsm, train):
-    adata = with_obsm(framed=False)
-    PLKD.setup_anndata(adata, "cell_type", protein_expression_obsm_key="adt", protein_names_uns_key="adt_names")
-    model = train(PLKD(adata), 1)
-    query = with_obsm(30, 1, framed=False)
-    expected = model.predict(query, soft=True)
-    query.obsm["adt"], query.uns["adt_names"] = query.obsm["adt"][:, ::-1], query.uns["adt_names"][::-1]
-    pd.testing.assert_frame_equal(model.predict(query, soft=True), expected)
-
-
-def test_columns_without_names_are_taken_in_order_and_that_is_said(with_obsm, train, caplog):
-    adata = with_obsm()
-    PLKD.setup_anndata(adata, "cell_type", protein_expression_obsm_key="adt")
-    model = train(PLKD(adata), 1)
-    found = model.predict(with_obsm(30, 1, framed=False), soft=True)
-    assert "columns of adata.obsm['adt'] have no names" in caplog.text
-    pd.testing.assert_frame_equal(found, model.predict(with_obsm(30, 1), soft=True))
-
-
-def test_an_anndata_of_proteins_serves_a_model_with_proteins_in_obsm(with_obsm, make_mdata, train):
-    adata = with_obsm()
-    PLKD.setup_anndata(adata, "cell_type", protein_expression_obsm_key="adt")
-    model = train(PLKD(adata), 1)
-    alone = make_mdata(30, seed=1)["prot"]
-    expected = model.predict(with_obsm(30, 1), soft=True, modality="adt")
-    pd.testing.assert_frame_equal(model.predict(alone, soft=True).loc[expected.index], expected, rtol=1e-4)
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (
-            lambda a: a.obsm["adt"].__setitem__("P00", "x"),
-            r"adata\.obsm\['adt'\] has columns that hold no numbers: \['P00'\]",
-        ),
-        (
-            lambda a: a.obsm["adt"].rename(columns={"P01": "P00"}, inplace=True),
-            r"columns of adata\.obsm\['adt'\] repeat.*P00",
-        ),
-    ],
-)
-def test_columns_that_are_no_proteins_are_refused(with_obsm, change, message):
-    adata = with_obsm()
-    change(adata)
-    with pytest.raises(ValueError, match=message):
-        PLKD.setup_anndata(adata, "cell_type", protein_expression_obsm_key="adt")
-
-
-def test_names_that_are_not_as_many_as_columns_are_refused(with_obsm):
-    adata = with_obsm(framed=False)
-    adata.uns["adt_names"] = adata.uns["adt_names"][:5]
-    with pytest.raises(ValueError, match=r"uns\['adt_names'\] names 5 proteins, adata\.obsm\['adt'\] has 12 columns"):
-        PLKD.setup_anndata(adata, "cell_type", protein_expression_obsm_key="adt", protein_names_uns_key="adt_names")

@@ -7,10 +7,9 @@ from plkd.data._matrix import get_matrix, layer_names
 from plkd.data._query import open_query
 from plkd.data._rows import Rows
 from plkd.data._scale import Scale, detect_scale
-from plkd.data._spec import KINDS, ModalitySpec, Table, find_table, layer_table, modality_table, obsm_table
+from plkd.data._spec import ModalitySpec, Table, find_table, layer_table, modality_table, obsm_table
 
 __all__ = [
-    "KINDS",
     "Cells",
     "Modality",
     "ModalitySpec",

@@ -17,9 +17,6 @@ from plkd.data._scale import Scale
 
 logger = logging.getLogger("plkd")
 
-#: Kinds of features a model knows, in the order of its networks' inputs.
-KINDS = ("rna", "protein", "atac")
-
 
 @dataclass(frozen=True)
 class ModalitySpec:

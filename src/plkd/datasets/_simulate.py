@@ -10,7 +10,7 @@ import pandas as pd
 from anndata import AnnData
 
 from plkd.datasets import _counts, _genome, _mudata, _programmes, _shares, _world
-from plkd.datasets._world import KINDS
+from plkd.patterns import KINDS
 
 if TYPE_CHECKING:
     from mudata import MuData

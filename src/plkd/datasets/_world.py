@@ -10,8 +10,8 @@ import pandas as pd
 from scipy import sparse
 
 from plkd.datasets import _counts, _genome, _programmes
+from plkd.patterns import KINDS
 
-KINDS = ("rna", "protein", "atac")
 _ACTIVITY = (0.5, 1.5)
 """Activity of a programme in a cell whose label has it; uniform, mean 1."""
 _DEPTH_SD = 0.3

@@ -10,8 +10,9 @@ import numpy as np
 from anndata import AnnData
 from mudata import MuData
 
-from plkd.data import KINDS, ModalitySpec, find_table
+from plkd.data import ModalitySpec, find_table
 from plkd.model._obs import as_text, obs_column
+from plkd.patterns import KINDS
 
 logger = logging.getLogger("plkd")
 

@@ -7,7 +7,7 @@ import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,7 @@ from scvi.train import TrainRunner
 from plkd._compat import merge_kwargs
 from plkd.data import Cells, ModalitySpec
 from plkd.inference import run_student, run_teacher
+from plkd.module import PLKDModule
 from plkd.patterns import PatternSet
 from plkd.presets import Preset, StudentTraining, TeacherTraining
 from plkd.train import DistillationPlan, ReferenceData, Split, TeacherPlan, feature_weights, run_phase, split_cells
@@ -40,10 +41,17 @@ class TrainingMixin:
     _train_runner_cls = TrainRunner
     # What the model class provides.
     _settings: Preset
+    module: PLKDModule
     _specs: Sequence[ModalitySpec]
     _patterns: PatternSet
     is_trained_: bool
     history_: dict[str, pd.DataFrame] | None
+    if TYPE_CHECKING:
+        _reference_cells: Callable[[], Cells]
+        _scaling: Callable[[], dict[str, Any]]
+
+        @property
+        def labels(self) -> list[str]: ...
 
     def train(
         self,
@@ -114,7 +122,7 @@ class TrainingMixin:
         unknown = set(datasplitter_kwargs or {}) - {"external_indexing"}
         if unknown:
             raise TypeError(f"Unknown datasplitter_kwargs {sorted(unknown)}; expected external_indexing.")
-        cells = self._reference_cells()  # type: ignore[attr-defined]
+        cells = self._reference_cells()
         split = split_cells(
             cells.labels,
             cells.batch,
@@ -130,7 +138,7 @@ class TrainingMixin:
             "student": dataclasses.asdict(student),
             "reference": digest(
                 *(np.asarray(spec.features, dtype=object) for spec in self._specs),
-                self.labels,  # type: ignore[attr-defined]
+                self.labels,
                 cells.labels,
                 cells.batch,
             ),
@@ -191,14 +199,14 @@ class TrainingMixin:
         if resumed is not None:
             logger.info("Going on with the %s after epoch %d of %s", resumed["phase"], resumed["epochs"], path)
             state = {k[7:]: v for k, v in resumed["tensors"].items() if k.startswith("module.")}
-            self.module.load_state_dict(state)  # type: ignore[attr-defined]
+            self.module.load_state_dict(state)
             writer.history, writer.before = resumed["history"], resumed["before"]
             self.history_ = history_of(resumed)
         return writer, resumed
 
     def _weigh_features(self, cells: Cells, split: Split) -> None:
         """Set the feature weights from the training cells; a model trained before keeps those it learned with."""
-        power, scaling = self._settings.scaling.weight_power, dict(self.module.scaling.items())  # type: ignore[attr-defined]
+        power, scaling = self._settings.scaling.weight_power, self._scaling()
         if power > 0 and all(bool((layer.weight == 1).all()) for layer in scaling.values()):
             for kind, weights in feature_weights(cells, split.train, scaling, power=power).items():
                 scaling[kind].weight.copy_(torch.from_numpy(weights))
@@ -214,17 +222,17 @@ class TrainingMixin:
         data = ReferenceData(cells, split, batch_size=settings.batch_size, balance=settings.balance)
         epochs, n_steps = _length(settings.max_epochs, "teacher", data)
         plan = TeacherPlan(
-            self.module,  # type: ignore[attr-defined]
+            self.module,
             divergence=settings.divergence,
             divergence_weight=settings.divergence_weight,
             alignment_weight=settings.alignment_weight if len(np.unique(cells.batch)) > 1 else 0.0,
             **_optimisation(settings, n_steps, resumed),
         )
-        module = self.module  # type: ignore[attr-defined]
+        module = self.module
         module.teacher.gain.fill_(1)
         self._run(plan, data, settings, epochs, common, resumed)
         module.eval()
-        scaling = dict(module.scaling.items())
+        scaling = self._scaling()
         self._set_gains(
             module.teacher, cells, split, lambda some: run_teacher(scaling, module.teacher, cells, some).logits
         )
@@ -245,13 +253,13 @@ class TrainingMixin:
     ) -> None:
         data = ReferenceData(cells, split, batch_size=settings.batch_size, balance=settings.balance)
         epochs, n_steps = _length(settings.max_epochs, "student", data)
-        module = self.module  # type: ignore[attr-defined]
+        module = self.module
         logits = None
         if settings.kd_weight > 0:
             module.eval()
             # Looked up by cell number in every epoch; cells that do not teach keep zeros.
             logits = torch.zeros(cells.n_obs, module.n_labels)
-            taught = run_teacher(dict(module.scaling.items()), module.teacher, cells, split.train).logits
+            taught = run_teacher(self._scaling(), module.teacher, cells, split.train).logits
             logits[torch.from_numpy(split.train)] = torch.from_numpy(taught)
         prior = label_prior(cells.labels[split.train], module.n_labels, settings.balance)
         plan = DistillationPlan(
@@ -267,7 +275,7 @@ class TrainingMixin:
         module.student.gain.fill_(1)
         self._run(plan, data, settings, epochs, common, resumed)
         module.eval()
-        scaling = dict(module.scaling.items())
+        scaling = self._scaling()
         self._set_gains(
             module.student, cells, split, lambda some: run_student(scaling, module.student, cells, some).logits
         )

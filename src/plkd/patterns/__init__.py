@@ -10,6 +10,7 @@ from __future__ import annotations
 from plkd.patterns._concat import concat
 from plkd.patterns._coverage import CoverageReport
 from plkd.patterns._immune import immune
+from plkd.patterns._kinds import KINDS as KINDS
 from plkd.patterns._learn import learn
 from plkd.patterns._nearby import PeakGenes, from_peaks
 from plkd.patterns._overlap import overlap_map as overlap_map
@@ -20,7 +21,7 @@ from plkd.patterns._proteins import protein_genes
 from plkd.patterns._read import read
 from plkd.patterns._set import PatternSet
 
-# overlap_map, looks_like_peaks and plain_protein_name serve the other parts of plkd and are not promised to users.
+# KINDS, overlap_map, looks_like_peaks and plain_protein_name serve the other parts of plkd and are not promised to users.
 __all__ = [
     "CoverageReport",
     "PatternSet",
