@@ -228,7 +228,7 @@ class TestPaperTraining:
         assert {layer.p for layer in teacher.blocks.modules() if isinstance(layer, nn.Dropout)} == {0.5}
         assert teacher.width == 48
         assert [layer.p for layer in student.modules() if isinstance(layer, nn.Dropout)] == [0.1, 0.1]
-        assert student.inputs[0].out_features == 256
+        assert student.towers[0][0].out_features == 256
         assert student.head.in_features == 128
 
     def test_cells_are_log1p_of_counts_per_ten_thousand_and_nothing_else(self, paper_run, ref):

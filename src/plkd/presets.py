@@ -84,7 +84,7 @@ class StudentSettings:
     """Arguments of :class:`plkd.nn.Student`."""
 
     n_hidden: tuple[int, ...] = (256, 128)
-    dropout: float = 0.3
+    dropout: float = 0.5
 
     def __post_init__(self) -> None:
         # JSON and users give lists.
@@ -101,11 +101,10 @@ class _PhaseTraining:
     schedule: Literal["one_cycle", "cosine", "constant"] = "one_cycle"
     balance: float = 0.5
     hide_rate: float = 0.1
-    modality_dropout: float = 0.5
     label_smoothing: float = 0.0
     clip_norm: float | None = 1.0
     keep_best: bool = True
-    patience: int = 30
+    patience: int = 100
 
 
 @dataclass(frozen=True)
@@ -125,8 +124,8 @@ class TeacherTraining(_PhaseTraining):
     clip_norm
         Largest norm of the gradient; None sets no limit.
     keep_best, patience
-        Keep the best epoch's weights (the Student's last ones after a whole run, unless their macro-F1 is over one
-        standard error below the best); epochs without improvement before an early stop.
+        Keep the best epoch's weights (after a whole run the last ones, unless their macro-F1 is over one standard error
+        below the best); epochs without improvement before an early stop.
     """
 
     lr: float = 3e-3
@@ -134,6 +133,7 @@ class TeacherTraining(_PhaseTraining):
     divergence: Literal["probabilities", "released"] = "probabilities"
     divergence_weight: float = 0.1
     alignment_weight: float = 0.1
+    modality_dropout: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,6 @@ class StudentTraining(_PhaseTraining):
 
     hide_rate: float = 0.25
     label_smoothing: float = 0.1
-    patience: int = 100
     kd_weight: float = 0.3
     temperature: float = 1.0
     entropy: Literal["prior", "released"] = "prior"

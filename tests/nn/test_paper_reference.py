@@ -87,8 +87,8 @@ def numpy_answers(paper_numpy, counts, teacher, student, members, rng):
     x = paper_numpy.scaled(counts)
     tokens = paper_numpy.tokens(x, dense, mask, bias)
     logits, latent, attention = paper_numpy.teacher(tokens, weights, n_heads=4)
-    linear = [student.inputs[0], *(m for m in student.hidden if isinstance(m, torch.nn.Linear))]
-    norms = [m for m in student.hidden if isinstance(m, torch.nn.LayerNorm)]
+    linear = [student.towers[0][0], *(m for m in student.towers[0] if isinstance(m, torch.nn.Linear))]
+    norms = [m for m in student.towers[0] if isinstance(m, torch.nn.LayerNorm)]
 
     def numbers(parameter):
         return parameter.detach().double().numpy()

@@ -79,7 +79,7 @@ def test_trainer_config_of_scvi_switches_early_stopping_on_with_our_metric(make_
     model = train(
         make_model(), 20, callbacks=[spy], trainer_config=config, plan_kwargs={"teacher": still, "student": still}
     )
-    assert [c.monitor for c in spy.stopping["teacher"]] == ["teacher_ce_loss_validation"]
+    assert [c.monitor for c in spy.stopping["teacher"]] == ["teacher_score_validation"]
     assert [c.monitor for c in spy.stopping["student"]] == ["student_score_validation"]
     assert len(model.history["student_loss_train"]) < 20
 

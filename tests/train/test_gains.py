@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from scipy.special import log_softmax
 
@@ -32,7 +33,7 @@ def test_a_modality_that_misleads_on_held_out_cells_is_turned_down():
     assert gain[1] < 0.5
 
 
-def test_cross_entropy_falls_by_more_than_a_standard_error():
+def test_cross_entropy_falls_by_more_than_chance():
     gain, logits, labels = setting()
 
     def losses():
@@ -56,6 +57,29 @@ def test_gains_stay_where_nothing_is_better_than_by_chance():
 
     set_gains(gain, logits, labels, np.ones((N, 2), dtype=bool), np.arange(N), ["rna", "atac"])
     assert gain.tolist() == [1, 1]
+
+
+def test_cells_of_rare_labels_weigh_more():
+    labels = np.repeat([0, 1], [360, 40])
+    gain = torch.ones(2)
+    sure = np.eye(2)[labels]
+    # The second modality always says the frequent label.
+    frequent = np.tile([3.0, 0.0], (N, 1))
+
+    def logits(cells):
+        return (gain[0].item() * sure + gain[1].item() * frequent)[cells]
+
+    def loss(second, weights):
+        chances = log_softmax(sure + second * frequent, axis=1)[np.arange(N), labels]
+        return -(weights * chances).sum() / weights.sum()
+
+    weights = np.where(labels == 0, 360, 40) ** -0.5
+    # Cell by cell the second modality is worth more than by root-inverse weights.
+    assert loss(0.7, np.ones(N)) < loss(0.3, np.ones(N))
+    assert loss(0.3, weights) < loss(0.7, weights)
+    set_gains(gain, logits, labels, np.ones((N, 2), dtype=bool), np.arange(N), ["rna", "atac"])
+    tried = [0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0]
+    assert gain[1].item() == pytest.approx(min(tried, key=lambda second: loss(second, weights)))
 
 
 def test_only_held_out_cells_of_several_modalities_decide():

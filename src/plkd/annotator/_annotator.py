@@ -211,17 +211,12 @@ class Annotator:
             tensors |= {f"{kind}.{name}": value for name, value in scaling.state_dict().items()}
         for name in ("data", "indices", "indptr"):
             tensors[f"patterns.{name}"] = torch.from_numpy(np.array(getattr(membership, name)))
-        n_hidden = [
-            layer.out_features
-            for layer in (self._student.inputs[0], *self._student.hidden)
-            if hasattr(layer, "out_features")
-        ]
         about = {
             "format": FORMAT,
             "versions": {"plkd": version("plkd"), "torch": torch.__version__, "python": platform.python_version()},
             "labels": self.labels,
             "modalities": [spec.to_dict() for spec in self.modalities],
-            "student": {"n_hidden": n_hidden},
+            "student": {"n_hidden": list(self._student.n_hidden)},
             "patterns": {
                 "names": list(self.patterns.names),
                 "sources": list(self.patterns.sources),

@@ -84,8 +84,8 @@ class TrainingMixin:
         batch_size
             Cells per training mini-batch of both phases; None takes the preset's.
         early_stopping
-            Stop the Teacher when the cross-entropy of the held-out cells no longer falls, the Student when their macro-F1,
-            averaged over ten epochs, no longer rises, for ``patience`` epochs (the Student's is longer than its default run).
+            Stop a phase when the macro-F1 of the held-out cells, averaged over ten epochs, no longer rises for ``patience``
+            epochs (more than a run has by default: the learning rate comes down over the whole run).
         datasplitter_kwargs
             ``{"external_indexing": [train, validation, test]}``: arrays of cell numbers, e.g. to hold out donors.
         plan_config, plan_kwargs
@@ -225,6 +225,7 @@ class TrainingMixin:
             self.module,
             divergence=settings.divergence,
             divergence_weight=settings.divergence_weight,
+            modality_dropout=settings.modality_dropout,
             alignment_weight=settings.alignment_weight if len(np.unique(cells.batch)) > 1 else 0.0,
             **_optimisation(settings, n_steps, resumed),
         )
@@ -273,6 +274,10 @@ class TrainingMixin:
             **_optimisation(settings, n_steps, resumed),
         )
         module.student.gain.fill_(1)
+        if len(module.student.modalities) > 1 and not self.is_trained_ and resumed is None:
+            # As the bias, which counts once, the labels' frequencies need not be learned by each modality.
+            shares = label_prior(cells.labels[split.train], module.n_labels, balance=0.0).clip(min=1e-6)
+            module.student.head.bias.data.copy_(torch.as_tensor(np.log(shares)))
         self._run(plan, data, settings, epochs, common, resumed)
         module.eval()
         scaling = self._scaling()
@@ -343,7 +348,6 @@ def _optimisation(
         "optimizer",
         "schedule",
         "hide_rate",
-        "modality_dropout",
         "label_smoothing",
     )
     done = {} if resumed is None else {"first_epoch": resumed["epochs"], "first_step": resumed["steps"]}

@@ -1,4 +1,4 @@
-"""The Student: a small MLP on the scaled features."""
+"""The Student: a small MLP on the scaled features of each modality, and one head for all."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from plkd.nn._sparse import InputLinear, Values
 
 
 class Student(nn.Module):
-    """Linear, LayerNorm, GELU and dropout for each hidden layer, then a linear head.
+    r"""Linear, LayerNorm, GELU and dropout for each hidden layer, then a linear head.
 
-    The first layer is one linear map with bias per modality, summed over those that the cell was measured in.
+    Each modality has hidden layers of its own and the head is common. What the modalities say for a label adds up, each by
+    its share; the latent of a cell is the mean of its modalities' latents, weighted alike, so that cells with different
+    modalities lie side by side.
 
     Parameters
     ----------
@@ -23,7 +25,7 @@ class Student(nn.Module):
     n_labels
         Number of labels.
     n_hidden
-        Widths of the hidden layers; the latent is the last one.
+        Widths of the hidden layers of each modality; the latent is the last one.
     dropout
         Dropout after each hidden layer.
 
@@ -32,6 +34,12 @@ class Student(nn.Module):
     gain
         How much each modality counts beside others, in [0, 1], shape ``(n_modalities,)``; 1 until training sets it on
         held-out cells (:func:`plkd.nn.modality_shares`).
+
+    Notes
+    -----
+    With latents :math:`h_m`, shares :math:`s_m` and the head's weights :math:`W` and bias :math:`b` the logits are
+    :math:`b + \sum_m s_m W h_m`: the product of experts of Hinton (2002), in which the labels' frequencies (the bias) count
+    once, however many modalities there are.
     """
 
     gain: Tensor
@@ -45,13 +53,9 @@ class Student(nn.Module):
         dropout: float = 0.1,
     ):
         super().__init__()
-        self.modalities = tuple(n_features)
+        self.modalities, self.n_hidden = tuple(n_features), tuple(n_hidden)
         self.register_buffer("gain", torch.ones(len(self.modalities)))
-        self.inputs = nn.ModuleList(InputLinear(n_features[name], n_hidden[0]) for name in self.modalities)
-        layers: list[nn.Module] = [nn.LayerNorm(n_hidden[0]), nn.GELU(), nn.Dropout(dropout)]
-        for n_in, n_out in zip(n_hidden[:-1], n_hidden[1:], strict=True):
-            layers += [nn.Linear(n_in, n_out), nn.LayerNorm(n_out), nn.GELU(), nn.Dropout(dropout)]
-        self.hidden = nn.Sequential(*layers)
+        self.towers = nn.ModuleList(_tower(n_features[name], n_hidden, dropout) for name in self.modalities)
         self.head = nn.Linear(n_hidden[-1], n_labels)
 
     def forward(self, x: Mapping[str, Values], present: Mapping[str, Tensor] | None = None) -> tuple[Tensor, Tensor]:
@@ -62,17 +66,28 @@ class Student(nn.Module):
         x
             Scaled values by modality, each of shape ``(n_obs, n_features)``, dense or sparse.
         present
-            By modality, whether each cell was measured in it, bool, shape ``(n_obs,)``; None: every cell in every one. A
-            missing modality's bias is left out too, so that zeros and *not measured* differ.
+            By modality, whether each cell was measured in it, bool, shape ``(n_obs,)``; None: every cell in every one. Zeros
+            of a modality that was measured count, a missing modality does not.
         """
-        parts = [layer(x[name]) for name, layer in zip(self.modalities, self.inputs, strict=True)]
-        if len(parts) > 1:
-            if present is None:
-                present = {name: parts[0].new_ones(len(parts[0]), dtype=torch.bool) for name in self.modalities}
-            shares = modality_shares(present, self.modalities, self.gain)
-            parts = [part * shares[:, i : i + 1] for i, part in enumerate(parts)]
-        total = parts[0]
-        for part in parts[1:]:
-            total = total + part
-        latent = self.hidden(total)
-        return self.head(latent), latent
+        return self.joined(self.alone(x), present)
+
+    def alone(self, x: Mapping[str, Values]) -> list[Tensor]:
+        """Return each modality's own latent, in the order of ``modalities``, each of shape ``(n_obs, n_hidden[-1])``."""
+        return [tower(x[name]) for name, tower in zip(self.modalities, self.towers, strict=True)]
+
+    def joined(self, latents: Sequence[Tensor], present: Mapping[str, Tensor] | None = None) -> tuple[Tensor, Tensor]:
+        """Return logits and latent of cells, as :meth:`forward` does, from the latents of :meth:`alone`."""
+        if len(latents) == 1:
+            return self.head(latents[0]), latents[0]
+        if present is None:
+            present = {name: latents[0].new_ones(len(latents[0]), dtype=torch.bool) for name in self.modalities}
+        shares = modality_shares(present, self.modalities, self.gain)
+        evidence = torch.stack([latent * shares[:, i : i + 1] for i, latent in enumerate(latents)]).sum(dim=0)
+        return self.head(evidence), evidence / shares.sum(dim=1, keepdim=True)
+
+
+def _tower(n_features: int, n_hidden: Sequence[int], dropout: float) -> nn.Sequential:
+    layers: list[nn.Module] = [InputLinear(n_features, n_hidden[0])]
+    for n_in, n_out in zip(n_hidden[:-1], n_hidden[1:], strict=True):
+        layers += [nn.LayerNorm(n_in), nn.GELU(), nn.Dropout(dropout), nn.Linear(n_in, n_out)]
+    return nn.Sequential(*layers, nn.LayerNorm(n_hidden[-1]), nn.GELU(), nn.Dropout(dropout))

@@ -14,12 +14,10 @@ class KeepBest(Callback):
     Parameters
     ----------
     monitor
-        Logged name of the metric. An epoch that did not log it is passed over.
-    mode
-        ``"max"`` where higher is better, else ``"min"``.
+        Logged name of a share in [0, 1], the higher the better. An epoch that did not log it is passed over.
     n_obs
-        Number of held-out cells, for a metric that is a share in [0, 1]: the last weights then stay unless their score
-        is more than one standard error below the best. None: the best weights come back whatever the difference.
+        Number of held-out cells: after a whole run the last weights stay unless their score is more than one standard
+        error below the best.
 
     Notes
     -----
@@ -27,10 +25,8 @@ class KeepBest(Callback):
     learning rate has come down, is the better guess.
     """
 
-    def __init__(self, monitor: str, mode: str = "max", n_obs: int | None = None):
-        self.monitor = monitor
-        self.sign = 1 if mode == "max" else -1
-        self.n_obs = n_obs
+    def __init__(self, monitor: str, n_obs: int):
+        self.monitor, self.n_obs = monitor, n_obs
         self.best_score = -float("inf")
         self.last_score = -float("inf")
         self.best_weights: dict[str, torch.Tensor] | None = None
@@ -40,7 +36,7 @@ class KeepBest(Callback):
         score = trainer.callback_metrics.get(self.monitor)
         if trainer.sanity_checking or score is None or not torch.isfinite(score):
             return
-        self.last_score = self.sign * float(score)
+        self.last_score = float(score)
         if self.last_score < self.best_score:
             return
         self.best_score = self.last_score
@@ -54,7 +50,5 @@ class KeepBest(Callback):
 
     @property
     def tolerance(self) -> float:
-        """Standard error of the best score; 0 where no number of cells was given."""
-        if self.n_obs is None:
-            return 0.0
+        """Standard error of the best score."""
         return (max(self.best_score * (1 - self.best_score), 0.0) / self.n_obs) ** 0.5

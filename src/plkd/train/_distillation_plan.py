@@ -10,11 +10,14 @@ from torch.nn import functional as F
 
 from plkd.module import PLKDModule
 from plkd.nn import distillation_loss, mean_entropy_loss, prior_matching_loss
-from plkd.train._plan import SCORE, PhasePlan
+from plkd.train._plan import PhasePlan
 
 
 class DistillationPlan(PhasePlan):
     """``kd_weight`` * T^2 KL + (1 - ``kd_weight``) * cross-entropy + ``entropy_weight`` * self-entropy term.
+
+    Each modality of a cell learns as if it were the only one, from the cell's label and from what the Teacher sees in all
+    modalities. What one says is then right without the others, and joined by adding up.
 
     Parameters
     ----------
@@ -39,7 +42,6 @@ class DistillationPlan(PhasePlan):
     """
 
     phase = "student"
-    score = SCORE
 
     def __init__(
         self,
@@ -62,19 +64,31 @@ class DistillationPlan(PhasePlan):
         self.label_smoothing = label_smoothing
 
     def outputs(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
-        """Run the Student on cells with hidden features and modalities."""
-        return self.module.student(*self.view(batch))
+        """Run the Student on each modality of cells with hidden features, as if it were the only one.
 
-    def training_loss(self, batch: dict[str, Any], logits: Tensor, latent: Tensor) -> dict[str, Tensor]:
+        Returns
+        -------
+        Logits, shape ``(n_views, n_labels)``, and the cell number of each within the mini-batch, shape ``(n_views,)``.
+        """
+        student = self.module.student
+        latents = student.alone(self.view(batch))
+        logits = [
+            student.head(latent[batch["present"][name]])
+            for name, latent in zip(student.modalities, latents, strict=True)
+        ]
+        cells = [batch["present"][name].nonzero()[:, 0] for name in student.modalities]
+        return torch.cat(logits), torch.cat(cells)
+
+    def training_loss(self, batch: dict[str, Any], logits: Tensor, cells: Tensor) -> dict[str, Tensor]:
         """Return the loss and its parts."""
-        labels = batch["labels"]
+        labels = batch["labels"][cells]
         parts: dict[str, Tensor] = {}
         loss = torch.zeros((), device=logits.device)
         if self.kd_weight < 1 and bool((labels >= 0).any()):
             parts["ce_loss"] = F.cross_entropy(logits, labels, ignore_index=-1, label_smoothing=self.label_smoothing)
             loss = loss + (1 - self.kd_weight) * parts["ce_loss"]
         if self.kd_weight > 0:
-            taught = self.teacher_logits[batch["index"]]  # type: ignore[index]
+            taught = self.teacher_logits[batch["index"][cells]]  # type: ignore[index]
             parts["kd_loss"] = distillation_loss(logits, taught, temperature=self.temperature)
             loss = loss + self.kd_weight * parts["kd_loss"]
         if self.entropy_weight:

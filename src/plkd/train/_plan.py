@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from plkd.module import PLKDModule
 from plkd.nn import Values
-from plkd.train._augment import hide_features, hide_modalities
+from plkd.train._augment import hide_features
 
 #: Share of the steps that the one-cycle schedule spends on the way up.
 WARMUP_SHARE = 0.2
@@ -45,14 +45,11 @@ class PhasePlan(pl.LightningModule):
         ``"constant"``.
     hide_rate
         Mean share of the features hidden from each training cell.
-    modality_dropout
-        Share of the training cells with several modalities of which some are hidden.
     first_epoch, first_step
         Epochs and steps done before, in a resumed run.
     """
 
     phase: str
-    score: str
 
     def __init__(
         self,
@@ -65,7 +62,6 @@ class PhasePlan(pl.LightningModule):
         optimizer: Literal["adamw", "adam", "sgd"],
         schedule: Literal["one_cycle", "cosine", "constant"],
         hide_rate: float,
-        modality_dropout: float,
         first_epoch: int = 0,
         first_step: int = 0,
     ):
@@ -76,24 +72,23 @@ class PhasePlan(pl.LightningModule):
         self.module, self.network = module, network
         self.n_steps, self.lr, self.weight_decay = n_steps, lr, weight_decay
         self.optimizer_name, self.schedule = optimizer, schedule
-        self.hide_rate, self.modality_dropout = hide_rate, modality_dropout
+        self.hide_rate = hide_rate
         macro = {"num_classes": max(module.n_labels, 2), "average": "macro"}
         self.f1 = torchmetrics.classification.MulticlassF1Score(**macro)
         self.accuracy = torchmetrics.classification.MulticlassAccuracy(
             num_classes=macro["num_classes"], average="micro"
         )
 
-    def view(self, batch: dict[str, Any]) -> tuple[dict[str, Values], dict[str, Tensor]]:
-        """Return a training view of a mini-batch: scaled values and presence, some features and modalities hidden."""
-        x = hide_features(self.module.scale(batch), self.hide_rate)
-        return hide_modalities(x, batch["present"], self.modality_dropout)
+    def view(self, batch: dict[str, Any]) -> dict[str, Values]:
+        """Return the scaled values of a mini-batch, some features hidden."""
+        return hide_features(self.module.scale(batch), self.hide_rate)
 
     @abstractmethod
     def outputs(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
-        """Return logits and latent of a training mini-batch."""
+        """Return logits of a training mini-batch, and what else its loss needs."""
 
     @abstractmethod
-    def training_loss(self, batch: dict[str, Any], logits: Tensor, latent: Tensor) -> dict[str, Tensor]:
+    def training_loss(self, batch: dict[str, Any], logits: Tensor, other: Tensor) -> dict[str, Tensor]:
         """Return the parts of the loss of a mini-batch; ``loss`` is what is minimised."""
 
     @abstractmethod
@@ -105,7 +100,7 @@ class PhasePlan(pl.LightningModule):
         outputs = self.outputs(batch)
         # Losses in single precision, whatever the networks run in.
         with torch.autocast(device_type=batch["labels"].device.type, enabled=False):
-            parts = self.training_loss(batch, *(value.float() for value in outputs))
+            parts = self.training_loss(batch, outputs[0].float(), outputs[1])
         n_obs = len(batch["labels"])
         for name, value in parts.items():
             self.log(f"{self.phase}_{name}_train", value.detach(), on_step=False, on_epoch=True, batch_size=n_obs)

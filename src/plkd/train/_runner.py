@@ -23,7 +23,7 @@ from plkd._compat import merge_kwargs
 from plkd.train._best import KeepBest
 from plkd.train._checkpoint import Checkpoint, history_frame
 from plkd.train._data import ReferenceData
-from plkd.train._plan import PhasePlan
+from plkd.train._plan import SCORE, PhasePlan
 
 logger = logging.getLogger("plkd")
 
@@ -117,9 +117,8 @@ def run_phase(
         Writes the run's file after each epoch; None writes nothing.
     """
     validates = data.n_val > 0
-    monitor = f"{plan.phase}_{plan.score}"
-    lower = plan.score == "ce_loss_validation"
-    best = KeepBest(monitor, mode="min" if lower else "max", n_obs=None if lower else data.n_val)
+    monitor = f"{plan.phase}_{SCORE}"
+    best = KeepBest(monitor, n_obs=data.n_val)
     callbacks: list[pl.Callback] = [best] if keep_best and validates else []
     given = trainer_kwargs.get("callbacks") or []
     callbacks += [given] if isinstance(given, pl.Callback) else list(given)
@@ -128,7 +127,7 @@ def run_phase(
     defaults: dict[str, Any] = {
         "early_stopping": early_stopping and validates,
         "early_stopping_monitor": monitor,
-        "early_stopping_mode": "min" if lower else "max",
+        "early_stopping_mode": "max",
         "early_stopping_patience": patience,
         "gradient_clip_val": clip_norm,
         "log_every_n_steps": 1,

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from plkd.module import PLKDModule
 from plkd.nn import alignment_loss, divergence_loss, released_divergence_loss
+from plkd.train._augment import hide_modalities
 from plkd.train._plan import PhasePlan
 
 
@@ -23,6 +24,8 @@ class TeacherPlan(PhasePlan):
         ``"probabilities"`` is :func:`~plkd.nn.divergence_loss`, ``"released"`` the authors' form.
     divergence_weight, alignment_weight
         Weights of the terms; 0 leaves one out.
+    modality_dropout
+        Share of the training cells with several modalities of which some are hidden.
     label_smoothing
         Share of the target spread evenly over the labels, in [0, 1).
     **kwargs
@@ -30,7 +33,6 @@ class TeacherPlan(PhasePlan):
     """
 
     phase = "teacher"
-    score = "ce_loss_validation"
 
     def __init__(
         self,
@@ -39,18 +41,19 @@ class TeacherPlan(PhasePlan):
         divergence: Literal["probabilities", "released"],
         divergence_weight: float,
         alignment_weight: float,
+        modality_dropout: float,
         label_smoothing: float,
         **kwargs: Any,
     ):
         super().__init__(module, module.teacher, **kwargs)
         self.divergence = divergence
         self.divergence_weight, self.alignment_weight = divergence_weight, alignment_weight
-        self.label_smoothing = label_smoothing
+        self.modality_dropout, self.label_smoothing = modality_dropout, label_smoothing
 
     def outputs(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
         """Run the Teacher on cells with hidden features and modalities."""
-        out = self.module.teacher(*self.view(batch))
-        return out.logits, out.latent
+        out = self.module.teacher(*hide_modalities(self.view(batch), batch["present"], self.modality_dropout))
+        return out.logits, out.latent.float()
 
     def training_loss(self, batch: dict[str, Any], logits: Tensor, latent: Tensor) -> dict[str, Tensor]:
         """Return the loss and its parts."""
