@@ -127,5 +127,5 @@ def test_impossible_values_are_refused(trained, query, value, found):
 
 def test_new_batch_with_genes_in_another_order_end_to_end(ref_query, make_model, train):
     ref, query = ref_query
-    model = train(make_model(ref), 8, plan_kwargs={"teacher": {"lr": 1e-2}, "student": {"lr": 1e-2}})
+    model = train(make_model(ref), 20, plan_kwargs={"teacher": {"lr": 1e-2}, "student": {"lr": 1e-2}})
     assert (model.predict(query) == query.obs["cell_type"].astype(str).to_numpy()).mean() > 0.8

@@ -68,27 +68,25 @@ class DistillationPlan(PhasePlan):
 
         Returns
         -------
-        Logits, shape ``(n_views, n_labels)``, and the cell number of each within the mini-batch, shape ``(n_views,)``.
+        Logits, shape ``(n_views, n_labels)``, and the modality and the cell number within the mini-batch of each, shape
+        ``(2, n_views)``.
         """
         student = self.module.student
         latents = student.alone(self.view(batch))
-        logits = [
-            student.head(latent[batch["present"][name]])
-            for name, latent in zip(student.modalities, latents, strict=True)
-        ]
-        cells = [batch["present"][name].nonzero()[:, 0] for name in student.modalities]
-        return torch.cat(logits), torch.cat(cells)
+        views = torch.stack([batch["present"][name] for name in student.modalities]).nonzero().T
+        return student.head(torch.stack(latents)[views[0], views[1]]), views
 
-    def training_loss(self, batch: dict[str, Any], logits: Tensor, cells: Tensor) -> dict[str, Tensor]:
+    def training_loss(self, batch: dict[str, Any], logits: Tensor, views: Tensor) -> dict[str, Tensor]:
         """Return the loss and its parts."""
-        labels = batch["labels"][cells]
+        cell = views[1]
+        labels = batch["labels"][cell]
         parts: dict[str, Tensor] = {}
         loss = torch.zeros((), device=logits.device)
         if self.kd_weight < 1 and bool((labels >= 0).any()):
             parts["ce_loss"] = F.cross_entropy(logits, labels, ignore_index=-1, label_smoothing=self.label_smoothing)
             loss = loss + (1 - self.kd_weight) * parts["ce_loss"]
         if self.kd_weight > 0:
-            taught = self.teacher_logits[batch["index"][cells]]  # type: ignore[index]
+            taught = self.teacher_logits[batch["index"][cell]]  # type: ignore[index]
             parts["kd_loss"] = distillation_loss(logits, taught, temperature=self.temperature)
             loss = loss + self.kd_weight * parts["kd_loss"]
         if self.entropy_weight:
