@@ -48,7 +48,7 @@ def plkd(task: Task, both: md.MuData, seed: int, max_time: str) -> tuple[dict[st
 def _peer(name: str, fit: Callable) -> Fit:
     def run(task: Task, both: md.MuData, seed: int, max_time: str) -> tuple[dict[str, np.ndarray], int]:
         model = fit(both, task.spec.modalities, seed, max_time=max_time)
-        return {name: model.get_latent_representation()}, len(model.history["train_loss_epoch"])
+        return {name: model.get_latent_representation()}, max(map(len, model.history.values()))
 
     return run
 
