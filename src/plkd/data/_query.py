@@ -16,6 +16,7 @@ from plkd.data._cells import Cells, Modality
 from plkd.data._rows import Rows
 from plkd.data._scale import detect_scale
 from plkd.data._spec import ModalitySpec, Table, find_table, layer_table, modality_table
+from plkd.patterns import looks_like_peaks
 
 logger = logging.getLogger("plkd")
 
@@ -126,8 +127,7 @@ def _by_features(
     """Find the modality of the model that each of some tables holds, beside those found by name."""
     alike: dict[str, list[tuple[float, str | None]]] = {spec.kind: [] for spec in specs}
     for name in names:
-        features = data.var_names if name is None else data.mod[name].var_names
-        scores = {spec.kind: likeness(spec.features, features, kind=spec.kind) for spec in specs}
+        scores = {spec.kind: likeness(spec.features, _features(data, name), kind=spec.kind) for spec in specs}
         best = max(specs, key=lambda spec: scores[spec.kind][1])
         alike[best.kind].append((scores[best.kind][0], name))
     held = {
@@ -138,7 +138,11 @@ def _by_features(
         share, kind, name = max(
             ((share, kind, name) for kind, tables in alike.items() for share, name in tables), key=lambda one: one[0]
         )
-        if share == 0 and len(specs) + len(names) > 2:
+        peaks = [name for name in names if looks_like_peaks(_features(data, name))]
+        if share == 0 and len(peaks) == 1 and "atac" in alike:
+            # Intervals elsewhere on the genome: another build, more likely than another kind of features.
+            kind, name = "atac", peaks[0]
+        elif share == 0 and len(specs) + len(names) > 2:
             raise ValueError(_nothing(data, specs))
         held[kind] = [name]
     chosen: dict[str, Table] = {}
@@ -168,6 +172,10 @@ def _nothing(data: AnnData | MuData, specs: Sequence[ModalitySpec]) -> str:
 
 def _read(data: Any, name: str | None, layer: str | None) -> Table:
     return layer_table(data, layer) if name is None else modality_table(data, name, layer)
+
+
+def _features(data: Any, name: str | None) -> pd.Index:
+    return data.var_names if name is None else data.mod[name].var_names
 
 
 def _names(specs: Sequence[ModalitySpec]) -> str:
