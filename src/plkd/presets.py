@@ -138,7 +138,7 @@ class TeacherTraining(_PhaseTraining):
 
 @dataclass(frozen=True)
 class StudentTraining(_PhaseTraining):
-    """How the Student is distilled (:class:`plkd.train.DistillationPlan`); attributes as in :class:`TeacherTraining`."""
+    """How the Student is distilled (:class:`plkd.train.DistillationPlan`); what both phases have as in :class:`TeacherTraining`."""
 
     hide_rate: float = 0.25
     label_smoothing: float = 0.1

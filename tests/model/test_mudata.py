@@ -100,13 +100,16 @@ def test_peaks_are_matched_by_genomic_overlap(joint, make_mdata):
     pd.testing.assert_frame_equal(joint.predict(atac, soft=True), expected, rtol=1e-4)
 
 
-@pytest.mark.parametrize("given", ["alone", "as a modality", "under another name", "beside rna"])
+@pytest.mark.parametrize("given", ["alone", "as a modality", "under another name", "beside rna", "beside rna, renamed"])
 def test_peaks_of_another_build_are_refused(joint, make_mdata, given):
     query = make_mdata(30, seed=1)
     atac = query["atac"].copy()
     atac.var_names = [f"chr1:{7_000_000 + 1000 * i}-{7_000_500 + 1000 * i}" for i in range(atac.n_vars)]
     tables = {"as a modality": {"atac": atac}, "under another name": {"peaks": atac}}
-    tables["beside rna"] = {"rna": query["rna"], "atac": atac}
+    tables |= {
+        "beside rna": {"rna": query["rna"], "atac": atac},
+        "beside rna, renamed": {"gex": query["rna"], "peaks": atac},
+    }
     with pytest.raises(ValueError, match=r"Only 0 of the model's 60 features .*lift them over if the builds differ"):
         joint.predict(atac if given == "alone" else MuData(tables[given]))
 

@@ -1,4 +1,4 @@
-"""The Student: the MLP of the design, one linear map per modality, no memory of other cells."""
+"""The Student: the MLP of the design, hidden layers per modality and one head, no memory of other cells."""
 
 from __future__ import annotations
 

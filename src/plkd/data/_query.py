@@ -133,16 +133,16 @@ def _by_features(
     held = {
         kind: [name for share, name in tables if share >= FLOOR] for kind, tables in alike.items() if kind not in found
     }
+    intervals = [name for name in names if looks_like_peaks(_features(data, name))]
+    if "atac" in alike and "atac" not in found and not held["atac"] and len(intervals) == 1:
+        # Intervals elsewhere on the genome: another build, more likely than another kind of features. To be refused as such.
+        held["atac"] = intervals
     if not found and not any(held.values()):
         # Nothing fits; what comes nearest says best what is wrong with it.
         share, kind, name = max(
             ((share, kind, name) for kind, tables in alike.items() for share, name in tables), key=lambda one: one[0]
         )
-        peaks = [name for name in names if looks_like_peaks(_features(data, name))]
-        if share == 0 and len(peaks) == 1 and "atac" in alike:
-            # Intervals elsewhere on the genome: another build, more likely than another kind of features.
-            kind, name = "atac", peaks[0]
-        elif share == 0 and len(specs) + len(names) > 2:
+        if share == 0 and len(specs) + len(names) > 2:
             raise ValueError(_nothing(data, specs))
         held[kind] = [name]
     chosen: dict[str, Table] = {}

@@ -85,7 +85,8 @@ class TrainingMixin:
             Cells per training mini-batch of both phases; None takes the preset's.
         early_stopping
             Stop a phase when the macro-F1 of the held-out cells, averaged over ten epochs, no longer rises for ``patience``
-            epochs (more than a run has by default: the learning rate comes down over the whole run).
+            epochs. By default these are as many as the longest run has, since the learning rate comes down over the whole
+            run: it acts with more ``max_epochs`` or less patience.
         datasplitter_kwargs
             ``{"external_indexing": [train, validation, test]}``: arrays of cell numbers, e.g. to hold out donors.
         plan_config, plan_kwargs
@@ -155,6 +156,7 @@ class TrainingMixin:
         logger.info("Training on %d cells; %s", len(split.train), split.note)
         if resumed is None and not self.is_trained_:
             self._weigh_features(cells, split)
+            self._start_bias(student, cells, split)
         common = {
             "early_stopping": early_stopping,
             "accelerator": accelerator,
@@ -210,6 +212,15 @@ class TrainingMixin:
         if power > 0 and all(bool((layer.weight == 1).all()) for layer in scaling.values()):
             for kind, weights in feature_weights(cells, split.train, scaling, power=power).items():
                 scaling[kind].weight.copy_(torch.from_numpy(weights))
+
+    def _start_bias(self, settings: StudentTraining, cells: Cells, split: Split) -> None:
+        """Start the Student's bias at the label shares that it will see, where several modalities share it.
+
+        As the bias, which counts once, no modality needs to learn them; what it says beside them adds up.
+        """
+        if len(self._specs) > 1:
+            shares = label_prior(cells.labels[split.train], self.module.n_labels, settings.balance)
+            self.module.student.head.bias.data.copy_(torch.as_tensor(np.log(shares.clip(min=1e-6))))
 
     def _train_teacher(
         self,
@@ -274,10 +285,6 @@ class TrainingMixin:
             **_optimisation(settings, n_steps, resumed),
         )
         module.student.gain.fill_(1)
-        if len(module.student.modalities) > 1 and not self.is_trained_ and resumed is None:
-            # As the bias, which counts once, the labels' frequencies need not be learned by each modality.
-            shares = label_prior(cells.labels[split.train], module.n_labels, balance=0.0).clip(min=1e-6)
-            module.student.head.bias.data.copy_(torch.as_tensor(np.log(shares)))
         self._run(plan, data, settings, epochs, common, resumed)
         module.eval()
         scaling = self._scaling()

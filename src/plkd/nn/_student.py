@@ -69,14 +69,7 @@ class Student(nn.Module):
             By modality, whether each cell was measured in it, bool, shape ``(n_obs,)``; None: every cell in every one. Zeros
             of a modality that was measured count, a missing modality does not.
         """
-        return self.joined(self.alone(x), present)
-
-    def alone(self, x: Mapping[str, Values]) -> list[Tensor]:
-        """Return each modality's own latent, in the order of ``modalities``, each of shape ``(n_obs, n_hidden[-1])``."""
-        return [tower(x[name]) for name, tower in zip(self.modalities, self.towers, strict=True)]
-
-    def joined(self, latents: Sequence[Tensor], present: Mapping[str, Tensor] | None = None) -> tuple[Tensor, Tensor]:
-        """Return logits and latent of cells, as :meth:`forward` does, from the latents of :meth:`alone`."""
+        latents = self.alone(x)
         if len(latents) == 1:
             return self.head(latents[0]), latents[0]
         if present is None:
@@ -84,6 +77,10 @@ class Student(nn.Module):
         shares = modality_shares(present, self.modalities, self.gain)
         evidence = torch.stack([latent * shares[:, i : i + 1] for i, latent in enumerate(latents)]).sum(dim=0)
         return self.head(evidence), evidence / shares.sum(dim=1, keepdim=True)
+
+    def alone(self, x: Mapping[str, Values]) -> list[Tensor]:
+        """Return each modality's own latent, in the order of ``modalities``, each of shape ``(n_obs, n_hidden[-1])``."""
+        return [tower(x[name]) for name, tower in zip(self.modalities, self.towers, strict=True)]
 
 
 def _tower(n_features: int, n_hidden: Sequence[int], dropout: float) -> nn.Sequential:

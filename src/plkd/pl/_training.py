@@ -27,7 +27,7 @@ def training_curves(history: Mapping[str, pd.DataFrame], *, ax: Sequence[Axes] |
     -------
     Two Axes. Left: cross-entropy of the labels in nats, on held-out cells (solid) and in training (dotted; there with
     hidden genes and balanced labels, so that it may lie higher). Right: macro-F1 on held-out cells. A ring marks the
-    epoch of the lowest held-out cross-entropy, whose weights are kept by default.
+    epoch of the lowest held-out cross-entropy.
 
     Raises
     ------

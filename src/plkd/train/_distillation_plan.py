@@ -17,7 +17,8 @@ class DistillationPlan(PhasePlan):
     """``kd_weight`` * T^2 KL + (1 - ``kd_weight``) * cross-entropy + ``entropy_weight`` * self-entropy term.
 
     Each modality of a cell learns as if it were the only one, from the cell's label and from what the Teacher sees in all
-    modalities. What one says is then right without the others, and joined by adding up.
+    modalities. What one says is then right without the others, and joined by adding up. Losses are means over all pairs of
+    a cell and a modality that it was measured in.
 
     Parameters
     ----------
