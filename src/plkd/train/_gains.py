@@ -32,8 +32,7 @@ def set_gains(
 
     All gains stay 1 unless others are better by more than two standard errors, one modality changed at a time. A network may
     fit a modality of many noisy features too well on its training cells and trust it too much; cells that did not train
-    show it. Held-out cells share their batches with training cells and flatter it still: a modality that is turned down gets
-    the least gain within one standard error of the best. A cell weighs by the inverse root of its label's number of cells, between a vote per cell and a vote per label.
+    show it. A cell weighs by the inverse root of its label's number of cells, between a vote per cell and a vote per label.
 
     Parameters
     ----------
@@ -70,11 +69,11 @@ def set_gains(
         for i in range(len(names)):
             trials = [np.where(np.arange(len(names)) == i, value, best) for value in _CANDIDATES if value != best[i]]
             tried = [(trial, losses(trial)) for trial in trials if trial.max() > 0]
-            lowest = min((found for _, found in tried), key=lambda found: float(weights @ found))
-            if not _exceeds(least, lowest, weights, errors=2):
-                continue
-            # Trials come by rising gain.
-            best, least = next(one for one in tried if not _exceeds(one[1], lowest, weights, errors=1))
+            trial, found = min(tried, key=lambda one: float(weights @ one[1]))
+            gained = weights @ (least - found)
+            # Not by chance: two standard errors of the difference between the same cells.
+            if gained > 2 * np.sqrt(weights**2 @ (least - found - gained) ** 2):
+                best, least = trial, found
         if np.array_equal(before, best):
             break
     best = best / best.max()
@@ -82,9 +81,3 @@ def set_gains(
     if (best < 1).any():
         said = ", ".join(f"{name} {value:g}" for name, value in zip(names, best, strict=True))
         logger.info("Modalities count, by held-out cells: %s", said)
-
-
-def _exceeds(one: np.ndarray, other: np.ndarray, weights: np.ndarray, *, errors: float) -> bool:
-    """Whether one loss is above another, of the same cells, by more than some standard errors."""
-    difference = weights @ (one - other)
-    return bool(difference > errors * np.sqrt(weights**2 @ (one - other - difference) ** 2))
