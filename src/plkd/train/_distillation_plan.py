@@ -43,6 +43,8 @@ class DistillationPlan(PhasePlan):
     """
 
     phase = "student"
+    teacher_logits: Tensor
+    prior: Tensor
 
     def __init__(
         self,
@@ -87,12 +89,12 @@ class DistillationPlan(PhasePlan):
             parts["ce_loss"] = F.cross_entropy(logits, labels, ignore_index=-1, label_smoothing=self.label_smoothing)
             loss = loss + (1 - self.kd_weight) * parts["ce_loss"]
         if self.kd_weight > 0:
-            taught = self.teacher_logits[batch["index"][cell]]  # type: ignore[index]
+            taught = self.teacher_logits[batch["index"][cell]]
             parts["kd_loss"] = distillation_loss(logits, taught, temperature=self.temperature)
             loss = loss + self.kd_weight * parts["kd_loss"]
         if self.entropy_weight:
             parts["entropy_loss"] = (
-                mean_entropy_loss(logits) if self.entropy == "released" else prior_matching_loss(logits, self.prior)  # type: ignore[arg-type]
+                mean_entropy_loss(logits) if self.entropy == "released" else prior_matching_loss(logits, self.prior)
             )
             loss = loss + self.entropy_weight * parts["entropy_loss"]
         return {"loss": loss, **parts}
