@@ -119,3 +119,23 @@ def test_failure_while_writing_leaves_the_old_file_and_no_other(files, tmp_path,
     assert capsys.readouterr().err.splitlines()[-1] == "error: disk full"
     assert out.read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["out.h5ad"]
+
+
+def test_over_clustering_votes_and_is_announced(files, tmp_path, capsys):
+    query = read_h5ad(files.query)
+    query.obs["leiden"] = (np.arange(query.n_obs) % 4).astype(str)
+    query.write_h5ad(tmp_path / "query.h5ad")
+    args = (tmp_path / "query.h5ad", files.model, "--out", tmp_path / "out.h5ad", "--over-clustering", "leiden")
+    assert annotate(*args) == 0
+    assert "Majority vote over 4 clusters of obs['leiden']" in capsys.readouterr().err
+    found = read_h5ad(tmp_path / "out.h5ad").obs
+    assert (found.groupby("leiden", observed=True)["plkd_label"].nunique() == 1).all()
+    expected = Annotator.load(files.model).annotate(query, over_clustering="leiden")
+    assert list(found["plkd_cell_label"]) == list(expected["cell_label"])
+    np.testing.assert_array_equal(found["plkd_vote_share"], expected["vote_share"])
+
+
+def test_over_clustering_by_a_column_that_is_not_there_is_refused(files, tmp_path, capsys):
+    assert annotate(files.query, files.model, "--out", tmp_path / "out.h5ad", "--over-clustering", "leiden") == 1
+    assert "over_clustering='leiden' is no column of adata.obs" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

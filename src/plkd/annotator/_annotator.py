@@ -101,6 +101,7 @@ class Annotator:
         adata: AnnData | MuData | str | Path,
         *,
         indices: Sequence[int] | np.ndarray | None = None,
+        over_clustering: str | Sequence[Any] | np.ndarray | pd.Series | None = None,
         batch_size: int | None = None,
         progress: bool = False,
     ) -> pd.DataFrame:
@@ -110,9 +111,14 @@ class Annotator:
         ----------
         adata, indices, batch_size, progress
             As in :meth:`predict`.
+        over_clustering
+            Clusters whose cells all get the label most of them have, as in :meth:`plkd.PLKD.annotate`; None: no vote.
         """
-        logits, _, names = self._run(adata, indices, batch_size, progress=progress)
-        return inference.annotation_table(inference.probability_frame(logits, self.labels, names))
+        with _opened(adata) as data, self._cells(data) as (cells, names):
+            chosen = inference.chosen_cells(cells.n_obs, indices)
+            clusters = inference.clusters_of(data, over_clustering, chosen)
+            logits = self._run_student(cells, chosen, batch_size, progress=progress).logits
+        return inference.annotate_cells(logits, self.labels, names[chosen], clusters=clusters)
 
     def get_latent_representation(
         self,
@@ -159,29 +165,23 @@ class Annotator:
 
     @contextmanager
     def _cells(self, adata: AnnData | MuData | str | Path) -> Iterator[tuple[Cells, pd.Index]]:
-        """Open a query; a file opened here is closed again."""
-        if isinstance(adata, str | Path):
-            if not Path(adata).is_file():
-                raise FileNotFoundError(f"No such file: {adata}; expected an .h5ad or .h5mu file.")
-            opened = (read_h5mu if Path(adata).suffix == ".h5mu" else read_h5ad)(adata, backed="r")
-            try:
-                with self._cells(opened) as found:
-                    yield found
-            finally:
-                opened.file.close()
-            return
-        yield open_query(adata, self.modalities), adata.obs_names
+        """Give a query's cells, aligned, and their names."""
+        with _opened(adata) as data:
+            yield open_query(data, self.modalities), data.obs_names
 
     def _run(
         self, adata: AnnData | MuData | str | Path, indices: Any, batch_size: int | None, *, progress: bool = False
     ) -> tuple[np.ndarray, np.ndarray, pd.Index]:
-        bar = "Annotating" if progress else None
         with self._cells(adata) as (cells, names):
             chosen = inference.chosen_cells(cells.n_obs, indices)
-            out = inference.run_student(
-                self._scaling, self._student, cells, chosen, batch_size=batch_size, progress=bar
-            )
+            out = self._run_student(cells, chosen, batch_size, progress=progress)
         return out.logits, out.latent, names[chosen]
+
+    def _run_student(
+        self, cells: Cells, chosen: np.ndarray, batch_size: int | None, *, progress: bool
+    ) -> inference.StudentOutput:
+        bar = "Annotating" if progress else None
+        return inference.run_student(self._scaling, self._student, cells, chosen, batch_size=batch_size, progress=bar)
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write ``annotator.safetensors`` into a folder.
@@ -273,6 +273,21 @@ class Annotator:
     def __repr__(self) -> str:
         features = inference.features_in_words(self.modalities)
         return f"Annotator: {features}, {len(self.labels)} labels, {len(self.patterns)} patterns"
+
+
+@contextmanager
+def _opened(adata: AnnData | MuData | str | Path) -> Iterator[AnnData | MuData]:
+    """Give the data; a file opened here is closed again."""
+    if not isinstance(adata, str | Path):
+        yield adata
+        return
+    if not Path(adata).is_file():
+        raise FileNotFoundError(f"No such file: {adata}; expected an .h5ad or .h5mu file.")
+    opened = (read_h5mu if Path(adata).suffix == ".h5mu" else read_h5ad)(adata, backed="r")
+    try:
+        yield opened
+    finally:
+        opened.file.close()
 
 
 def _csc(parts: tuple[np.ndarray, ...], shape: tuple[int, int]) -> Any:

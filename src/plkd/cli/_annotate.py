@@ -13,6 +13,7 @@ from plkd.cli._console import Verbose, quiet_libraries
 from plkd.cli._paths import ANNOTATOR_FILE, check_input, check_model, check_output, is_mudata, read_data
 
 COLUMNS = ("label", "confidence", "runner_up")
+VOTE_COLUMNS = ("cell_label", "vote_share")
 
 
 def annotate(
@@ -21,6 +22,13 @@ def annotate(
     out: Annotated[Path | None, typer.Option(help="Copy of the query to write, with the labels in obs.")] = None,
     table: Annotated[Path | None, typer.Option(help="Table of the labels to write (.csv or .csv.gz).")] = None,
     key_added: Annotated[str, typer.Option(help="Columns of obs are named KEY_label, KEY_confidence, ...")] = "plkd",
+    over_clustering: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KEY",
+            help="Column of obs with small clusters; all cells of one get the label most of them have.",
+        ),
+    ] = None,
     batch_size: Annotated[
         int | None, typer.Option(min=1, help="Cells at a time; chosen by memory if not given.")
     ] = None,
@@ -43,8 +51,9 @@ def annotate(
                 raise ValueError(f"{path} is the query itself, which is never written over. Fix: name another file.")
             check_output(path, suffixes, overwrite=overwrite)
     if out is not None:
-        _check_columns(query, key_added, overwrite)
-    found = _annotated(query, model, batch_size)
+        columns = COLUMNS if over_clustering is None else COLUMNS + VOTE_COLUMNS
+        _check_columns(query, [f"{key_added}_{column}" for column in columns], overwrite)
+    found = _annotated(query, model, batch_size, over_clustering)
     if out is not None:
         write_annotated(query, out, found, key_added)
         typer.echo(
@@ -55,26 +64,28 @@ def annotate(
         typer.echo(f"Wrote {table}: {len(found):,} rows")
 
 
-def _check_columns(query: Path, key_added: str, overwrite: bool) -> None:
+def _check_columns(query: Path, columns: list[str], overwrite: bool) -> None:
     adata = read_data(query, backed=True)
-    there = [name for name in (f"{key_added}_{column}" for column in COLUMNS) if name in adata.obs]
+    there = [name for name in columns if name in adata.obs]
     adata.file.close()
     if there and not overwrite:
         raise ValueError(f"{query} already has obs columns {there}. Fix: pass another --key-added, or --overwrite.")
 
 
-def _annotated(query: Path, folder: Path, batch_size: int | None) -> pd.DataFrame:
+def _annotated(query: Path, folder: Path, batch_size: int | None, over_clustering: str | None) -> pd.DataFrame:
     """Return the table; by the Annotator if the folder has one."""
     if (folder / ANNOTATOR_FILE).is_file():
         from plkd import Annotator
 
-        return Annotator.load(folder).annotate(query, batch_size=batch_size, progress=True)
+        return Annotator.load(folder).annotate(
+            query, over_clustering=over_clustering, batch_size=batch_size, progress=True
+        )
     with quiet_libraries():
         from plkd import PLKD
 
         adata = read_data(query, backed=True)
         try:
-            return PLKD.load(folder).annotate(adata, batch_size=batch_size)
+            return PLKD.load(folder).annotate(adata, over_clustering=over_clustering, batch_size=batch_size)
         finally:
             adata.file.close()
 

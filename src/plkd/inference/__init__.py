@@ -6,19 +6,23 @@ from plkd.inference._attribution import pattern_attribution
 from plkd.inference._membership import features_in_words, members, membership_by_kind, names_by_kind
 from plkd.inference._modality import JOINT, kind_of, modality_weights, restricted
 from plkd.inference._run import StudentOutput, batch_size_for, chosen_cells, run_student
-from plkd.inference._table import add_annotation, annotation_table, probability_frame
+from plkd.inference._table import add_annotation, annotate_cells, annotation_table, probability_frame
 from plkd.inference._teacher import TeacherOutputs, run_teacher
+from plkd.inference._vote import clusters_of, majority_vote
 
 __all__ = [
     "JOINT",
     "StudentOutput",
     "TeacherOutputs",
     "add_annotation",
+    "annotate_cells",
     "annotation_table",
     "batch_size_for",
     "chosen_cells",
+    "clusters_of",
     "features_in_words",
     "kind_of",
+    "majority_vote",
     "members",
     "membership_by_kind",
     "modality_weights",

@@ -2,12 +2,51 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 from anndata import AnnData
 from scipy.special import softmax
+
+from plkd.inference._vote import majority_vote
+
+logger = logging.getLogger("plkd")
+
+
+def annotate_cells(
+    logits: np.ndarray, labels: Sequence[str], obs_names: pd.Index, *, clusters: pd.Series | None = None
+) -> pd.DataFrame:
+    """Return the annotation of cells, for the model and the Annotator alike.
+
+    Parameters
+    ----------
+    logits
+        Shape ``(n_obs, n_labels)``.
+    labels
+        In the order of the columns.
+    obs_names
+        Names of the cells.
+    clusters
+        The cells' clusters, from :func:`clusters_of`, to vote in (:func:`majority_vote`); None: no vote.
+
+    Returns
+    -------
+    Columns as of :func:`annotation_table` and, with clusters, of :func:`majority_vote`.
+    """
+    probabilities = probability_frame(logits, labels, obs_names)
+    table = annotation_table(probabilities)
+    if clusters is None:
+        return table
+    voted = majority_vote(table, probabilities, clusters)
+    logger.info(
+        "Majority vote over %d clusters of %s: %d labels changed",
+        clusters[clusters != ""].nunique(),
+        clusters.name,
+        (voted["label"] != voted["cell_label"]).sum(),
+    )
+    return voted
 
 
 def probability_frame(logits: np.ndarray, labels: Sequence[str], obs_names: pd.Index) -> pd.DataFrame:

@@ -12,9 +12,8 @@ from anndata import AnnData
 from mudata import MuData
 
 from plkd import inference
-from plkd.data import Cells, ModalitySpec
+from plkd.data import Cells, ModalitySpec, as_text, obs_column
 from plkd.inference import TeacherOutputs
-from plkd.model._obs import as_text, obs_column
 from plkd.module import PLKDModule
 from plkd.patterns import PatternSet
 

@@ -15,9 +15,8 @@ from scvi import REGISTRY_KEYS
 from scvi.data.fields import BaseAnnDataField, CategoricalObsField
 
 from plkd.align import align_features
-from plkd.data import ModalitySpec, Rows, Table, detect_scale, find_table
+from plkd.data import ModalitySpec, Rows, Table, as_text, detect_scale, find_column, find_table, ordered_categories
 from plkd.model._clusters import cluster_cells
-from plkd.model._obs import as_text, find_column, ordered_categories
 
 logger = logging.getLogger("plkd")
 

@@ -18,11 +18,10 @@ from scvi.model.base import BaseModelClass
 
 from plkd import inference, presets
 from plkd._compat import validation_without_pairing
-from plkd.data import Cells, ModalitySpec, Rows, find_table, open_query
+from plkd.data import Cells, ModalitySpec, Rows, as_text, find_table, open_query
 from plkd.model import _files
 from plkd.model._explain import ExplanationMixin
 from plkd.model._fields import KEYS, ClusterField, CodesField, ModalityField
-from plkd.model._obs import as_text
 from plkd.model._predict import PredictionMixin
 from plkd.model._reference import ReferenceTable, build_patterns, is_built, scaling_constants
 from plkd.model._setup import anndata_specs, check_attached, check_container, check_reference, mudata_specs

@@ -22,6 +22,7 @@ class PredictionMixin:
     # What the model class provides.
     module: PLKDModule
     is_trained_: bool
+    adata: AnnData | MuData | None
     _specs: Sequence[ModalitySpec]
     _cells: Callable[[Any], tuple[Cells, pd.Index]]
     if TYPE_CHECKING:
@@ -83,6 +84,7 @@ class PredictionMixin:
         adata: AnnData | MuData | None = None,
         *,
         indices: Sequence[int] | np.ndarray | None = None,
+        over_clustering: str | Sequence[Any] | np.ndarray | pd.Series | None = None,
         batch_size: int | None = None,
         modality: str = "joint",
     ) -> pd.DataFrame:
@@ -92,15 +94,35 @@ class PredictionMixin:
         ----------
         adata, indices, batch_size, modality
             As in :meth:`predict`.
+        over_clustering
+            Clusters of similar cells, small ones rather than large ones: column of ``obs`` (of a MuData also of its
+            modalities, ``"rna:leiden"``), or one value per cell of ``adata``; a Series is matched by the names of the
+            cells. All cells of a cluster get the label that most of them have; with ``indices`` only the cells chosen
+            vote. None: each cell by itself.
 
         Returns
         -------
         Frame indexed by cell: ``label``, ``confidence`` (the label's softmax probability, in [0, 1], not calibrated)
-        and ``runner_up`` (the second most probable label). Write it with :func:`plkd.add_annotation`.
+        and ``runner_up`` (the most probable of the other labels). With ``over_clustering`` also ``cell_label`` (the label
+        the cell had of itself, its most probable one) and ``vote_share`` (the share of its cluster's cells that had the voted
+        label; NaN for cells in no cluster, which keep theirs). Write it with :func:`plkd.add_annotation`.
+
+        Raises
+        ------
+        KeyError
+            If ``obs`` has no column ``over_clustering``.
+        ValueError
+            If ``over_clustering`` does not hold one value per cell; else as in :meth:`predict`.
+
+        Notes
+        -----
+        Equal numbers of votes go to the label with the larger sum of confidence.
         """
-        logits, names = self._logits(adata, indices, batch_size, "student", modality)
-        probabilities = inference.probability_frame(logits, self.labels, names)
-        return inference.annotation_table(probabilities)
+        self._check_ready("student")
+        cells, names, chosen = self._chosen(adata, indices, modality)
+        clusters = inference.clusters_of(self.adata if adata is None else adata, over_clustering, chosen)
+        logits = self._run_student(cells, chosen, batch_size).logits
+        return inference.annotate_cells(logits, self.labels, names[chosen], clusters=clusters)
 
     def get_latent_representation(
         self,

@@ -10,8 +10,7 @@ import numpy as np
 from anndata import AnnData
 from mudata import MuData
 
-from plkd.data import ModalitySpec, find_table
-from plkd.model._obs import as_text, obs_column
+from plkd.data import ModalitySpec, as_text, find_table, obs_column
 from plkd.patterns import KINDS
 
 logger = logging.getLogger("plkd")
