@@ -33,6 +33,13 @@ def test_cells_without_a_label_are_left_out():
     assert ticks(ax) == (["a"], ["a (1)"])
 
 
+def test_true_labels_are_read_as_a_reference_s_are():
+    # Whole numbers are floats where some are missing; the model calls them "1" and "2".
+    ax = pl.confusion_matrix([1.0, 2.0, np.nan, 1.0], ["1", "2", "2", "1"])
+    assert ticks(ax) == (["1", "2"], ["1 (2)", "2 (1)"])
+    assert ticks(pl.confusion_matrix(["a ", "", "b"], ["a", "a", "b"])) == (["a", "b"], ["a (1)", "b (1)"])
+
+
 def test_many_labels_are_all_named_but_not_numbered():
     labels = [f"type {i:02}" for i in range(63)]
     ax = pl.confusion_matrix(labels, labels)

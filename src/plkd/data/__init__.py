@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from plkd.data._cells import Cells, Modality
 from plkd.data._matrix import get_matrix, layer_names
-from plkd.data._obs import as_text, find_column, obs_column, ordered_categories
+from plkd.data._obs import as_text, find_column, obs_column, ordered_categories, text_of
 from plkd.data._query import open_query
 from plkd.data._rows import Rows
 from plkd.data._scale import Scale, detect_scale
@@ -29,4 +29,5 @@ __all__ = [
     "obsm_table",
     "open_query",
     "ordered_categories",
+    "text_of",
 ]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import difflib
 import logging
+from collections.abc import Hashable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,10 +15,20 @@ from mudata import MuData
 logger = logging.getLogger("plkd")
 
 
+def text_of(value: Any) -> str:
+    """Return a label as text, without spaces around it; whole numbers alike whatever their type, 1.0 as ``"1"``.
+
+    A missing value turns a column of whole numbers into one of floats; its labels must not change with that.
+    """
+    if isinstance(value, float | np.floating) and float(value).is_integer():
+        value = int(value)
+    return str(value).strip()
+
+
 def as_text(column: pd.Series) -> np.ndarray:
-    """Return a column's values as text, object dtype; missing and empty values as ``""``."""
+    """Return a column's values as text (:func:`text_of`), object dtype; missing and empty values as ``""``."""
     missing = column.isna().to_numpy()
-    values = np.array([str(value).strip() for value in column.astype(object)], dtype=object)
+    values = np.array([text_of(value) for value in column.astype(object)], dtype=object)
     values[missing] = ""
     return values
 
@@ -38,7 +50,7 @@ def obs_column(data: AnnData | MuData, key: str, argument: str) -> pd.Series:
     KeyError
         If there is no such column; the message lists what there is.
     ValueError
-        If modalities disagree about a cell.
+        If modalities disagree about a cell, or several columns have that name.
     """
     column = find_column(data, key)
     if column is not None:
@@ -52,19 +64,29 @@ def obs_column(data: AnnData | MuData, key: str, argument: str) -> pd.Series:
 
 def find_column(data: AnnData | MuData, key: str) -> pd.Series | None:
     """Return a column as :func:`obs_column` does, or None."""
-    if key in data.obs:
-        return data.obs[key]
-    if not isinstance(data, MuData):
-        return None
-    having = {name: adata.obs[key] for name, adata in data.mod.items() if key in adata.obs}
+    if (column := _column(data.obs, key)) is not None or not isinstance(data, MuData):
+        return column
+    having = {name: column for name, adata in data.mod.items() if (column := _column(adata.obs, key)) is not None}
     # "rna:key" is how mudata 0.3 calls a modality's column where it copies it into the whole's.
     modality, _, own = str(key).partition(":")
-    if not having and modality in data.mod and own in data.mod[modality].obs:
-        having = {modality: data.mod[modality].obs[own]}
+    if not having and modality in data.mod and (column := _column(data.mod[modality].obs, own)) is not None:
+        having = {modality: column}
     if not having:
         return None
     logger.info("obs[%r] found in modalities %s", key, ", ".join(having))
     return _joined(having, data.obs_names, key)
+
+
+def _column(obs: pd.DataFrame, key: Any) -> pd.Series | None:
+    if not isinstance(key, Hashable) or key not in obs:
+        return None
+    column = obs[key]
+    if isinstance(column, pd.DataFrame):
+        raise ValueError(
+            f"obs has {column.shape[1]} columns named {key!r}; expected one. Fix: `adata.obs = adata.obs.loc[:, "
+            "~adata.obs.columns.duplicated()]` keeps the first."
+        )
+    return column
 
 
 def _joined(columns: dict[str, pd.Series], cells: pd.Index, key: str) -> pd.Series:
@@ -104,9 +126,12 @@ def columns_of(data: AnnData | MuData) -> list[str]:
 
 
 def ordered_categories(column: pd.Series) -> list[str]:
-    """Return the values in use as text: a categorical's own order, else sorted."""
-    used = {value for value in as_text(column) if value}
+    """Return the values in use as text: a categorical's own order, else sorted, numbers by their size."""
+    text = as_text(column)
+    used = set(text) - {""}
     if isinstance(column.dtype, pd.CategoricalDtype):
-        order = list(dict.fromkeys(str(value).strip() for value in column.cat.categories))
+        order = list(dict.fromkeys(text_of(value) for value in column.cat.categories))
         return [value for value in order if value in used]
+    if pd.api.types.infer_dtype(column, skipna=True) in ("integer", "floating", "mixed-integer-float", "boolean"):
+        return [text_of(value) for value in sorted(column.dropna().unique(), key=float)]
     return sorted(used)

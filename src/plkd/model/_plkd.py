@@ -22,6 +22,7 @@ from plkd.data import Cells, ModalitySpec, Rows, as_text, find_table, open_query
 from plkd.model import _files
 from plkd.model._explain import ExplanationMixin
 from plkd.model._fields import KEYS, ClusterField, CodesField, ModalityField
+from plkd.model._labels import unlabeled_text
 from plkd.model._predict import PredictionMixin
 from plkd.model._reference import ReferenceTable, build_patterns, is_built, scaling_constants
 from plkd.model._setup import anndata_specs, check_attached, check_container, check_reference, mudata_specs
@@ -155,11 +156,13 @@ class PLKD(TrainingMixin, PredictionMixin, ExplanationMixin, BaseModelClass):
         adata
             Reference; cells x genes. Not a view.
         labels_key
-            Column of ``adata.obs`` with the labels. Missing and empty values, and those equal to
-            ``unlabeled_category``, are cells without a label; categories in use by no cell are left out. None: no labels;
-            clusters stand in for them, and the model integrates (several batches need harmonypy).
+            Column of ``adata.obs`` with the labels, read as text without spaces around it (1, 1.0 and ``"1"`` are one
+            label). Missing and empty values, and those equal to ``unlabeled_category``, are cells without a label;
+            categories in use by no cell are left out. Labels keep the order of the categories; those of a column without
+            categories are sorted. None: no labels; clusters stand in for them, and the model integrates (several batches need
+            harmonypy).
         unlabeled_category
-            Value that marks a cell without a label.
+            Value that marks a cell without a label; of any type.
         layer
             Layer with raw counts (dense, CSR, CSC, sparse array, any number type, backed); None takes ``adata.X``.
             Log-normalised values are recognised, said and used as they are.
@@ -182,8 +185,7 @@ class PLKD(TrainingMixin, PredictionMixin, ExplanationMixin, BaseModelClass):
             labels, or a cell lacks its batch.
         """
         loading = kwargs.get("source_registry") is not None
-        # Labels are compared as text.
-        unlabeled_category = str(unlabeled_category).strip()
+        unlabeled_category = unlabeled_text(unlabeled_category)
         setup_method_args = cls._get_setup_method_args(
             cls=cls,
             adata=adata,
@@ -224,9 +226,10 @@ class PLKD(TrainingMixin, PredictionMixin, ExplanationMixin, BaseModelClass):
         mdata
             Reference; modalities that share cells (``axis=0``). Not a view.
         labels_key
-            Column of ``mdata.obs`` or, failing that, of ``obs`` of the modalities, with the labels. Missing and empty
-            values, and those equal to ``unlabeled_category``, are cells without a label. None: no labels; clusters of the
-            cells stand in for them, and the model integrates (several batches need harmonypy).
+            Column of ``mdata.obs`` or, failing that, of ``obs`` of the modalities, with the labels, read as
+            :meth:`setup_anndata` does. Missing and empty values, and those equal to ``unlabeled_category``, are cells
+            without a label. None: no labels; clusters of the cells stand in for them, and the model integrates (several
+            batches need harmonypy).
         rna_layer, protein_layer, atac_layer
             Layers of the modalities with raw counts; None takes ``X``.
         batch_key
@@ -248,7 +251,7 @@ class PLKD(TrainingMixin, PredictionMixin, ExplanationMixin, BaseModelClass):
             not finite, proteins or peaks are normalised, there are fewer than two labels, or a cell lacks its batch.
         """
         loading = kwargs.get("source_registry") is not None
-        unlabeled_category = str(unlabeled_category).strip()
+        unlabeled_category = unlabeled_text(unlabeled_category)
         layers = {"rna": rna_layer, "protein": protein_layer, "atac": atac_layer}
         if not loading:
             check_container(mdata, MuData, "mdata")

@@ -11,6 +11,7 @@ from anndata import AnnData
 from mudata import MuData
 
 from plkd.data import ModalitySpec, as_text, find_table, obs_column
+from plkd.model._labels import check_labels
 from plkd.patterns import KINDS
 
 logger = logging.getLogger("plkd")
@@ -126,11 +127,17 @@ def check_reference(
     Raises
     ------
     ValueError
-        If it is empty, feature names repeat, a cell lies in no modality, fewer than two labels are in use, or a batch is
-        missing.
+        If it is empty, feature names repeat, a cell lies in no modality, fewer than two labels are in use, a batch is
+        missing, or a key names a column that scvi-tools writes.
     KeyError
         If a column or a layer does not exist; the message lists what there is.
     """
+    for argument, key in (("labels_key", labels_key), ("batch_key", batch_key)):
+        if str(key).startswith("_scvi"):
+            raise ValueError(
+                f"{argument}={key!r} is a column that scvi-tools writes; expected one of your own. Fix: copy it under another "
+                "name."
+            )
     measured: dict[str, np.ndarray] = {}
     for spec in specs:
         table = find_table(data, spec)
@@ -159,7 +166,7 @@ def check_reference(
             f"`mdata = mdata[np.any([mdata.obs_names.isin(mdata[m].obs_names) for m in {list(measured)}], axis=0)].copy()`."
         )
     if labels_key is not None:
-        _check_labels(data, labels_key, unlabeled_category, measured)
+        check_labels(data, labels_key, unlabeled_category, measured)
     whole = "mdata" if isinstance(data, MuData) else "adata"
     if batch_key is not None:
         n_missing = int((as_text(obs_column(data, batch_key, "batch_key")) == "").sum())
@@ -167,37 +174,6 @@ def check_reference(
             raise ValueError(
                 f"obs[{batch_key!r}] is missing for {n_missing} cells; expected a batch for every reference cell. Fix: "
                 f"write one for each of them into `{whole}.obs[{batch_key!r}]`, or drop these cells."
-            )
-
-
-def _check_labels(
-    data: AnnData | MuData, labels_key: str, unlabeled_category: str, measured: Mapping[str, np.ndarray]
-) -> None:
-    labels = as_text(obs_column(data, labels_key, "labels_key"))
-    is_known = (labels != "") & (labels != unlabeled_category)
-    known = labels[is_known]
-    names, counts = np.unique(known.astype(str), return_counts=True)
-    if len(names) < 2:
-        raise ValueError(
-            f"obs[{labels_key!r}] holds {len(names)} labels ({list(names)}) besides {unlabeled_category!r}; expected at "
-            "least 2, since with one there is nothing to tell apart. Fix: name another column as labels_key, or pass "
-            "labels_key=None to integrate without labels."
-        )
-    few = [f"{name} ({count})" for name, count in zip(names, counts, strict=True) if count < 3]
-    if few:
-        logger.warning("Labels with fewer than 3 cells are learned poorly and cannot be validated: %s", ", ".join(few))
-    n_unlabeled = len(labels) - len(known)
-    if n_unlabeled:
-        logger.info("%d of %d cells have no label (missing, empty or %r)", n_unlabeled, len(labels), unlabeled_category)
-    for called, there in measured.items():
-        own = list(np.unique(labels[is_known & there].astype(str)))
-        if len(own) < 2:
-            logger.warning(
-                "The labelled cells measured in %r have %d labels (%s); expected at least 2. Cells with no other modality "
-                "will be labelled by chance",
-                called,
-                len(own),
-                ", ".join(own) or "none",
             )
 
 

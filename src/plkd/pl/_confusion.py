@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
+from plkd.data import as_text, text_of
 from plkd.pl._style import font_size, inches_per_item, label_room, shorten
 
 #: With more labels than this, numbers in the cells would be too small to read.
@@ -28,7 +29,8 @@ def confusion_matrix(
     Parameters
     ----------
     truth
-        True label of each cell, shape ``(n_cells,)``. Cells where it, or the call, is missing are left out.
+        True label of each cell, shape ``(n_cells,)``, read as text as a reference's labels are. Cells where it, or the
+        call, is missing or empty are left out.
     predicted
         Called label of each cell, in the same order.
     labels
@@ -56,11 +58,12 @@ def confusion_matrix(
     truth, predicted = pd.Series(np.asarray(truth, dtype=object)), pd.Series(np.asarray(predicted, dtype=object))
     if len(truth) != len(predicted):
         raise ValueError(f"truth holds {len(truth)} labels, predicted {len(predicted)}; expected one per cell in both.")
-    both = truth.notna() & predicted.notna()
+    truth, predicted = pd.Series(as_text(truth)), pd.Series(as_text(predicted))
+    both = (truth != "") & (predicted != "")
     if not both.any():
         raise ValueError(f"None of the {len(truth)} cells has a true and a called label; expected some.")
-    truth, predicted = truth[both].astype(str), predicted[both].astype(str)
-    named = list(dict.fromkeys(str(label) for label in labels if label is not None)) if labels is not None else []
+    truth, predicted = truth[both], predicted[both]
+    named = list(dict.fromkeys(text_of(label) for label in labels if label is not None)) if labels is not None else []
     true_labels = _ordered(set(truth), named)
     columns = true_labels + _ordered(set(predicted) - set(true_labels), named)
     # Not sklearn's: that one is square and warns where there is a single label.
