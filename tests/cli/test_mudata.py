@@ -113,3 +113,19 @@ def test_a_modality_that_is_not_there_is_an_error_of_one_line(joint_files, tmp_p
     assert run([*train(joint_files, tmp_path / "m"), "--modality", "rna=gex"]) == 1
     err = capsys.readouterr().err.strip().splitlines()[-1]
     assert err.startswith("error: modalities['rna_layer']='gex' is no modality of mdata")
+
+
+def test_cells_vote_in_the_clusters_of_a_modality_and_those_without_it_do_not(joint_files, tmp_path, capsys):
+    query = mudata.read_h5mu(joint_files.query)
+    query["rna"].obs["leiden"] = (np.arange(query["rna"].n_obs) % 3).astype(str)
+    cluster = query["rna"].obs["leiden"].copy()
+    query.write(tmp_path / "q.h5mu")
+    args = ["--model", str(joint_files.model), "--over-clustering", "rna:leiden", "--out", str(tmp_path / "out.h5mu")]
+    assert run(["annotate", str(tmp_path / "q.h5mu"), *args]) == 0
+    assert "Majority vote over 3 clusters of obs['rna:leiden']" in capsys.readouterr().err
+    found = mudata.read_h5mu(tmp_path / "out.h5mu").obs
+    inside = found.index.isin(cluster.index)
+    assert 0 < inside.sum() < len(found)
+    assert (found[inside].groupby(cluster.reindex(found.index[inside]))["plkd_label"].nunique() == 1).all()
+    np.testing.assert_array_equal(found["plkd_vote_share"].isna(), ~inside)
+    assert (found["plkd_label"].astype(str) == found["plkd_cell_label"].astype(str))[~inside].all()

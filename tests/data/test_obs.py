@@ -23,6 +23,8 @@ from plkd.data import as_text, obs_column, ordered_categories, text_of
         ("1.0", "1.0"),
         ("  T cell\t", "T cell"),
         (float("inf"), "inf"),
+        (1e300, "1e+300"),
+        ("B-Zellé".encode(), "B-Zellé"),
         ("CD4/CD8 αβ", "CD4/CD8 αβ"),
     ],
 )

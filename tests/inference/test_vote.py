@@ -169,7 +169,7 @@ class TestClustersOf:
         with pytest.raises(KeyError, match="over_clustering='leidn'.*Did you mean over_clustering='leiden'"):
             clusters_of(adata, "leidn", self.all)
 
-    @pytest.mark.parametrize("values", [["1", "2"], np.ones((3, 2)), 5, pd.Series(["1"] * 4), {"x": 1}])
+    @pytest.mark.parametrize("values", [["1", "2"], np.ones((3, 2)), 5, pd.Series(["1"] * 4), {"x": 1}, [[1], [1, 2]]])
     def test_another_number_of_values_is_refused(self, adata, values):
         with pytest.raises(ValueError, match=r"over_clustering has shape .*; expected \(3,\)"):
             clusters_of(adata, values, self.all)

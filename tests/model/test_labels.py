@@ -133,7 +133,15 @@ def test_spaces_that_do_not_count_are_said(said):
 
 
 @pytest.mark.parametrize(
-    "pair", [("T cell", "t cell"), ("T cell", "T  cell"), ("1", "1.0"), ("\u00e9", "e\u0301"), ("straße", "STRASSE")]
+    "pair",
+    [
+        ("T cell", "t cell"),
+        ("T cell", "T  cell"),
+        ("1", "1.0"),
+        ("\u00e9", "e\u0301"),
+        ("straße", "STRASSE"),
+        ("T", "T\u200b"),
+    ],
 )
 def test_labels_that_look_alike_stay_apart_and_are_said(said, pair):
     assert f"count as different: {' and '.join(map(repr, sorted(pair)))}" in said([*pair, "other"])
@@ -183,6 +191,12 @@ def test_one_label_is_refused(make_adata, make_mdata, values):
         with pytest.raises(ValueError, match=r"holds 1 labels \('(T|1)'\) besides 'Unknown'; expected at least 2"):
             setup(labelled(data, values), "cell_type")
         assert not [name for name in data.obs if name.startswith("_scvi")]
+
+
+@pytest.mark.parametrize("label", ["half \ud800", "null \0 inside"])
+def test_labels_that_no_file_can_hold_are_refused(make_adata, label):
+    with pytest.raises(ValueError, match=r"labels that no file can hold: '(half|null) .*rename"):
+        PLKD.setup_anndata(labelled(make_adata(30), [label, "a", "b"]), "cell_type")
 
 
 @pytest.mark.parametrize("values", [[np.nan], [None, ""], ["Unknown"], pd.Categorical([None, None], ["a", "b"])])

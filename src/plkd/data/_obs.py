@@ -16,13 +16,14 @@ logger = logging.getLogger("plkd")
 
 
 def text_of(value: Any) -> str:
-    """Return a label as text, without spaces around it; whole numbers alike whatever their type, 1.0 as ``"1"``.
+    """Return a label as text, without spaces around it; whole numbers alike whatever their type, 1.0 as ``"1"``, bytes as UTF-8.
 
     A missing value turns a column of whole numbers into one of floats; its labels must not change with that.
     """
-    if isinstance(value, float | np.floating) and float(value).is_integer():
+    # Above 2**53 not every whole number is a float.
+    if isinstance(value, float | np.floating) and float(value).is_integer() and abs(value) < 2**53:
         value = int(value)
-    return str(value).strip()
+    return (value.decode(errors="replace") if isinstance(value, bytes) else str(value)).strip()
 
 
 def as_text(column: pd.Series) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -62,7 +63,8 @@ def _one_per_cell(values: Any, cells: pd.Index) -> pd.Series:
                 "adata.obs_names)`, or `over_clustering.to_numpy()` if it is in the order of the cells."
             )
         return values.loc[cells]
-    shape = np.shape(values)
+    # Not numpy's: that one fails at lists of lists.
+    shape = getattr(values, "shape", (len(values),) if isinstance(values, Sequence) else ())
     if shape != (len(cells),):
         raise ValueError(
             f"over_clustering has shape {shape}; expected ({len(cells)},), one value per cell of the query, or the name of "

@@ -61,7 +61,7 @@ def check_labels(
     KeyError
         If there is no such column.
     ValueError
-        If fewer than two labels are in use.
+        If fewer than two labels are in use, or files cannot hold a label.
     """
     column = obs_column(data, labels_key, "labels_key")
     labels = as_text(column)
@@ -73,6 +73,12 @@ def check_labels(
             f"obs[{labels_key!r}] holds {len(counts)} labels ({_some(map(repr, counts)) or 'none'}) besides "
             f"{unlabeled_category!r}; expected at least 2, since with one there is nothing to tell apart. Fix: name another "
             "column as labels_key, or pass labels_key=None to integrate without labels."
+        )
+    unwritable = [repr(_short(name)) for name in counts if "\0" in name or _is_broken(name)]
+    if unwritable:
+        raise ValueError(
+            f"obs[{labels_key!r}] holds labels that no file can hold: {_some(unwritable)}; expected text without null characters "
+            "and halves of characters. Fix: read the column again with its right encoding, or rename these labels."
         )
     _say_how_values_are_read(column, labels, labels_key)
     _say_what_looks_alike(counts, labels_key, unlabeled_category)
@@ -158,7 +164,16 @@ def _plain(label: str) -> str:
     try:
         return repr(float(label))
     except ValueError:
-        return " ".join(unicodedata.normalize("NFKC", label).casefold().split())
+        visible = "".join(c for c in unicodedata.normalize("NFKC", label) if unicodedata.category(c) != "Cf")
+        return " ".join(visible.casefold().split())
+
+
+def _is_broken(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 def _short(text: str) -> str:
