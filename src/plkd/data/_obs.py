@@ -21,7 +21,7 @@ def text_of(value: Any) -> str:
     A missing value turns a column of whole numbers into one of floats; its labels must not change with that.
     """
     # Above 2**53 not every whole number is a float.
-    if isinstance(value, float | np.floating) and float(value).is_integer() and abs(value) < 2**53:
+    if isinstance(value, float | np.floating) and float(value).is_integer() and abs(float(value)) < 2**53:
         value = int(value)
     return (value.decode(errors="replace") if isinstance(value, bytes) else str(value)).strip()
 
