@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from numbers import Integral
 from typing import Any, Literal
 
 __all__ = [
+    "ConfidenceSettings",
     "PatternSettings",
     "Preset",
     "ScalingSettings",
@@ -149,6 +151,29 @@ class StudentTraining(_PhaseTraining):
 
 
 @dataclass(frozen=True)
+class ConfidenceSettings:
+    """How the model learns how far it can be trusted (:func:`plkd.train.cross_fit`).
+
+    Attributes
+    ----------
+    n_folds
+        Parts of the reference that are left out in turn, at least 2; each costs a training of the Student. 0: probabilities
+        are the softmax as it is, and there is no novelty.
+    """
+
+    n_folds: int = 5
+
+    def __post_init__(self) -> None:
+        if (
+            isinstance(self.n_folds, bool)
+            or not isinstance(self.n_folds, Integral)
+            or self.n_folds < 0
+            or self.n_folds == 1
+        ):
+            raise ValueError(f"confidence: n_folds={self.n_folds!r}; expected a whole number of at least 2, or 0.")
+
+
+@dataclass(frozen=True)
 class Preset:
     """All settings of a model and its training.
 
@@ -167,6 +192,7 @@ class Preset:
     student: StudentSettings = field(default_factory=StudentSettings)
     teacher_training: TeacherTraining = field(default_factory=TeacherTraining)
     student_training: StudentTraining = field(default_factory=StudentTraining)
+    confidence: ConfidenceSettings = field(default_factory=ConfidenceSettings)
 
     def replace(self, **parts: Mapping[str, Any] | None) -> Preset:
         """Return a preset with some settings changed.
@@ -174,8 +200,8 @@ class Preset:
         Parameters
         ----------
         **parts
-            By part (``patterns``, ``scaling``, ``teacher``, ``student``, ``teacher_training``, ``student_training``) the settings
-            to change.
+            By part (``patterns``, ``scaling``, ``teacher``, ``student``, ``teacher_training``, ``student_training``,
+            ``confidence``) the settings to change.
 
         Raises
         ------
@@ -258,4 +284,5 @@ paper = Preset(
         entropy="released",
         entropy_weight=1.0,
     ),
+    confidence=ConfidenceSettings(n_folds=0),
 )

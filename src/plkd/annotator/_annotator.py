@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,7 @@ from mudata import MuData, read_h5mu
 
 from plkd import inference
 from plkd.annotator._file import FILE_NAME, FORMAT, read_annotator, write_annotator
+from plkd.confidence import Confidence
 from plkd.data import Cells, ModalitySpec, open_query
 from plkd.nn import InputScaling, Student, make_scaling
 from plkd.patterns import PatternSet
@@ -39,6 +40,8 @@ class Annotator:
         Over the features of all modalities.
     specs
         The modalities: kind, features, and where queries have them.
+    confidence
+        What held-out cells say about the Student's answers; None: not calibrated.
 
     Examples
     --------
@@ -54,12 +57,14 @@ class Annotator:
         labels: Sequence[str],
         patterns: PatternSet,
         specs: Sequence[ModalitySpec],
+        confidence: Confidence | None = None,
     ):
         self._student = student.eval()
         self._scaling = dict(scaling)
         self.labels = list(labels)
         self.patterns = patterns
         self.modalities = tuple(specs)
+        self.confidence = confidence
 
     @property
     def features(self) -> dict[str, np.ndarray]:
@@ -85,40 +90,73 @@ class Annotator:
         indices
             Cell numbers, or a boolean mask; None: all cells.
         soft
-            Return probabilities, cells x labels, rows sum to 1.
+            Return probabilities, cells x labels, rows sum to 1, calibrated where the model was.
         batch_size
             Cells at a time; None holds about 128 MiB of dense values.
         progress
             Show a progress bar.
         """
-        logits, _, names = self._run(adata, indices, batch_size, progress=progress)
+        output, measured, names = self._run(adata, indices, batch_size, progress=progress)
+        logits = output.logits
         if soft:
-            return inference.probability_frame(logits, self.labels, names)
+            return inference.probability_frame(logits, self.labels, names, self.confidence, measured)
         return np.array(self.labels, dtype=object)[logits.argmax(axis=1)] if len(logits) else np.array([], dtype=object)
 
     def annotate(
         self,
         adata: AnnData | MuData | str | Path,
         *,
+        unknown: Literal["auto"] | float | None = None,
+        unknown_label: str = "Unknown",
         indices: Sequence[int] | np.ndarray | None = None,
         over_clustering: str | Sequence[Any] | np.ndarray | pd.Series | None = None,
         batch_size: int | None = None,
         progress: bool = False,
     ) -> pd.DataFrame:
-        """Return label, confidence and runner-up of each cell, as :meth:`plkd.PLKD.annotate` does.
+        """Return label, confidence, novelty and more of each cell, as :meth:`plkd.PLKD.annotate` does.
 
         Parameters
         ----------
         adata, indices, batch_size, progress
             As in :meth:`predict`.
-        over_clustering
-            Clusters whose cells all get the label most of them have, as in :meth:`plkd.PLKD.annotate`; None: no vote.
+        unknown, unknown_label, over_clustering
+            As in :meth:`plkd.PLKD.annotate`.
         """
+        inference.rejection_rate(unknown, unknown_label, self.labels, self.confidence)
         with _opened(adata) as data, self._cells(data) as (cells, names):
             chosen = inference.chosen_cells(cells.n_obs, indices)
             clusters = inference.clusters_of(data, over_clustering, chosen)
-            logits = self._run_student(cells, chosen, batch_size, progress=progress).logits
-        return inference.annotate_cells(logits, self.labels, names[chosen], clusters=clusters)
+            output, measured = self._run_student(cells, chosen, batch_size, progress=progress)
+        return inference.annotate_cells(
+            output,
+            measured,
+            self.labels,
+            names[chosen],
+            self.confidence,
+            unknown=unknown,
+            unknown_label=unknown_label,
+            clusters=clusters,
+        )
+
+    def predict_sets(
+        self,
+        adata: AnnData | MuData | str | Path,
+        *,
+        coverage: float = 0.9,
+        indices: Sequence[int] | np.ndarray | None = None,
+        batch_size: int | None = None,
+    ) -> pd.DataFrame:
+        """Return for each cell a set of labels that holds the right one, as :meth:`plkd.PLKD.predict_sets` does.
+
+        Parameters
+        ----------
+        adata, indices, batch_size
+            As in :meth:`predict`.
+        coverage
+            Share of the cells of each label whose set holds it, in (0, 1).
+        """
+        output, measured, names = self._run(adata, indices, batch_size)
+        return inference.set_frame(output, measured, self.labels, names, self.confidence, coverage)
 
     def get_latent_representation(
         self,
@@ -134,7 +172,7 @@ class Annotator:
         adata, indices, batch_size
             As in :meth:`predict`.
         """
-        return self._run(adata, indices, batch_size)[1]
+        return self._run(adata, indices, batch_size)[0].latent
 
     def get_pattern_attribution(
         self,
@@ -171,17 +209,19 @@ class Annotator:
 
     def _run(
         self, adata: AnnData | MuData | str | Path, indices: Any, batch_size: int | None, *, progress: bool = False
-    ) -> tuple[np.ndarray, np.ndarray, pd.Index]:
+    ) -> tuple[inference.StudentOutput, np.ndarray, pd.Index]:
+        """Return the Student's output, what each cell was measured in, and the cells' names."""
         with self._cells(adata) as (cells, names):
             chosen = inference.chosen_cells(cells.n_obs, indices)
-            out = self._run_student(cells, chosen, batch_size, progress=progress)
-        return out.logits, out.latent, names[chosen]
+            output, measured = self._run_student(cells, chosen, batch_size, progress=progress)
+        return output, measured, names[chosen]
 
     def _run_student(
         self, cells: Cells, chosen: np.ndarray, batch_size: int | None, *, progress: bool
-    ) -> inference.StudentOutput:
+    ) -> tuple[inference.StudentOutput, np.ndarray]:
         bar = "Annotating" if progress else None
-        return inference.run_student(self._scaling, self._student, cells, chosen, batch_size=batch_size, progress=bar)
+        output = inference.run_student(self._scaling, self._student, cells, chosen, batch_size=batch_size, progress=bar)
+        return output, cells.measured()[chosen]
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write ``annotator.safetensors`` into a folder.
@@ -211,6 +251,9 @@ class Annotator:
             tensors |= {f"{kind}.{name}": value for name, value in scaling.state_dict().items()}
         for name in ("data", "indices", "indptr"):
             tensors[f"patterns.{name}"] = torch.from_numpy(np.array(getattr(membership, name)))
+        if self.confidence is not None:
+            arrays = self.confidence.to_arrays()
+            tensors |= {f"confidence.{name}": torch.from_numpy(np.array(value)) for name, value in arrays.items()}
         about = {
             "format": FORMAT,
             "versions": {"plkd": version("plkd"), "torch": torch.__version__, "python": platform.python_version()},
@@ -224,9 +267,8 @@ class Annotator:
                 # Without those of a single modality, which are its own.
                 "features": list(self.patterns.features) if len(self.modalities) > 1 else None,
             },
-            # Filled by models that were calibrated; absent means "softmax as it is" and "no novelty score".
-            "calibration": None,
-            "novelty": None,
+            # None: not calibrated.
+            "confidence": None if self.confidence is None else {"note": self.confidence.note},
         }
         write_annotator(file, tensors, about)
 
@@ -256,9 +298,15 @@ class Annotator:
         named = about["patterns"]
         features = named["features"] or specs[0].features
         parts = tuple(tensors[f"patterns.{name}"].numpy() for name in ("data", "indices", "indptr"))
+        confidence = None
+        if about["confidence"] is not None:
+            own = "confidence."
+            arrays = {k.removeprefix(own): v.numpy() for k, v in tensors.items() if k.startswith(own)}
+            confidence = Confidence.from_arrays(list(n_features), arrays, about["confidence"]["note"])
         return cls(
             student=student,
             scaling=scaling,
+            confidence=confidence,
             labels=about["labels"],
             patterns=PatternSet(
                 tuple(named["names"]),

@@ -5,8 +5,15 @@ from __future__ import annotations
 from plkd.inference._attribution import pattern_attribution
 from plkd.inference._membership import features_in_words, members, membership_by_kind, names_by_kind
 from plkd.inference._modality import JOINT, kind_of, modality_weights, restricted
-from plkd.inference._run import StudentOutput, batch_size_for, chosen_cells, run_student
-from plkd.inference._table import add_annotation, annotate_cells, annotation_table, probability_frame
+from plkd.inference._run import StudentOutput, batch_size_for, chosen_cells, run_student, to_device
+from plkd.inference._table import (
+    add_annotation,
+    annotate_cells,
+    annotation_table,
+    probability_frame,
+    rejection_rate,
+    set_frame,
+)
 from plkd.inference._teacher import TeacherOutputs, run_teacher
 from plkd.inference._vote import clusters_of, majority_vote
 
@@ -29,7 +36,10 @@ __all__ = [
     "names_by_kind",
     "pattern_attribution",
     "probability_frame",
+    "rejection_rate",
     "restricted",
     "run_student",
     "run_teacher",
+    "set_frame",
+    "to_device",
 ]

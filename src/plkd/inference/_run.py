@@ -78,6 +78,8 @@ def to_device(batch: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
     moved["scale"] = {
         name: (scale, None if found is None else found.to(device)) for name, (scale, found) in batch["scale"].items()
     }
+    for key in ("labels", "batch", "index"):
+        moved[key] = batch[key].to(device)
     return moved
 
 

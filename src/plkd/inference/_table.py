@@ -4,39 +4,78 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from numbers import Real
 
 import numpy as np
 import pandas as pd
 from anndata import AnnData
 from scipy.special import softmax
 
+from plkd.confidence import Confidence
+from plkd.inference._run import StudentOutput
 from plkd.inference._vote import majority_vote
 
 logger = logging.getLogger("plkd")
 
 
+#: Share of known cells that ``unknown="auto"`` lets be rejected.
+AUTO_RATE = 0.05
+#: A rejected cell whose second label is at least this times as probable as the first lies between the two.
+_BETWEEN = 0.5
+#: A shift of the query that is worth a word.
+_SHIFTED = 1.2
+
+
 def annotate_cells(
-    logits: np.ndarray, labels: Sequence[str], obs_names: pd.Index, *, clusters: pd.Series | None = None
+    output: StudentOutput,
+    measured: np.ndarray,
+    labels: Sequence[str],
+    obs_names: pd.Index,
+    confidence: Confidence | None,
+    *,
+    unknown: float | str | None = None,
+    unknown_label: str = "Unknown",
+    clusters: pd.Series | None = None,
 ) -> pd.DataFrame:
     """Return the annotation of cells, for the model and the Annotator alike.
 
     Parameters
     ----------
-    logits
-        Shape ``(n_obs, n_labels)``.
+    output
+        The Student's, for all cells.
+    measured
+        Whether each cell was measured in each modality, bool, shape ``(n_obs, n_modalities)``.
     labels
-        In the order of the columns.
+        In the order of the Student's outputs.
     obs_names
         Names of the cells.
+    confidence
+        The model's; None: it was not calibrated.
+    unknown
+        Share of cells of known types that may be rejected, in (0, 1); ``"auto"``: 0.05; None rejects none.
+    unknown_label
+        Label of rejected cells.
     clusters
         The cells' clusters, from :func:`clusters_of`, to vote in (:func:`majority_vote`); None: no vote.
 
     Returns
     -------
-    Columns as of :func:`annotation_table` and, with clusters, of :func:`majority_vote`.
+    Columns as of :func:`annotation_table`; ``rejected`` (bool) and ``reason`` (text, empty where not rejected); with clusters
+    those of :func:`majority_vote`.
     """
-    probabilities = probability_frame(logits, labels, obs_names)
-    table = annotation_table(probabilities)
+    rate = rejection_rate(unknown, unknown_label, labels, confidence)
+    probabilities = probability_frame(output.logits, labels, obs_names, confidence, measured)
+    novelty, shift = np.full(len(obs_names), np.nan), 1.0
+    if confidence is not None:
+        novelty, shift = confidence.novelty(output.latent, measured)
+    if shift >= _SHIFTED:
+        logger.info(
+            "The query's cells lie %.1f times as far from the labels of the reference as held-out cells do; novelty is "
+            "counted beyond this shift",
+            shift,
+        )
+    table = annotation_table(probabilities, novelty)
+    table = reject(table, probabilities, rate, unknown_label)
     if clusters is None:
         return table
     voted = majority_vote(table, probabilities, clusters)
@@ -44,13 +83,84 @@ def annotate_cells(
         "Majority vote over %d clusters of %s: %d labels changed",
         clusters[clusters != ""].nunique(),
         clusters.name,
-        (voted["label"] != voted["cell_label"]).sum(),
+        (voted["label"].astype(object) != voted["cell_label"].astype(object)).sum(),
     )
     return voted
 
 
-def probability_frame(logits: np.ndarray, labels: Sequence[str], obs_names: pd.Index) -> pd.DataFrame:
-    """Return label probabilities, cells x labels, rows summing to 1: the one path from logits to probabilities.
+def rejection_rate(
+    unknown: float | str | None, unknown_label: str, labels: Sequence[str], confidence: Confidence | None
+) -> float | None:
+    """Return the share of known cells that may be rejected; None: no cell is.
+
+    Raises
+    ------
+    ValueError
+        If ``unknown`` is none of None, ``"auto"`` and a number in (0, 1), the model was not calibrated, or
+        ``unknown_label`` is one of its labels.
+    """
+    if unknown is None:
+        return None
+    rate = AUTO_RATE if isinstance(unknown, str) and unknown == "auto" else unknown
+    if isinstance(rate, bool) or not isinstance(rate, Real) or not 0 < rate < 1:
+        raise ValueError(
+            f"unknown={unknown!r}; expected the share of cells of known types that may be rejected, between 0 and 1, "
+            "'auto' (0.05), or None to reject none. Fix: `unknown=0.05`."
+        )
+    if confidence is None:
+        raise ValueError(
+            f"unknown={unknown!r}, but the model was not calibrated, so it cannot tell known cells from others. Fix: train "
+            "it with held-out folds (`preset.confidence.n_folds`, 5 by default), or pass unknown=None."
+        )
+    if unknown_label in labels:
+        raise ValueError(
+            f"unknown_label={unknown_label!r} is a label of the model; expected another name. Fix: "
+            f"`unknown_label={'not ' + unknown_label!r}`."
+        )
+    return float(rate)
+
+
+def reject(table: pd.DataFrame, probabilities: pd.DataFrame, rate: float | None, unknown_label: str) -> pd.DataFrame:
+    """Mark the cells whose novelty is beyond that of all but a share of known cells, and say why.
+
+    Parameters
+    ----------
+    table
+        Of :func:`annotation_table`.
+    probabilities
+        Cells x labels.
+    rate
+        That share; None rejects no cell.
+    unknown_label
+        What ``label`` becomes in rejected cells.
+
+    Returns
+    -------
+    The table with ``rejected`` and ``reason``: ``"between A and B"`` for a rejected cell whose second label is at least half as
+    probable as the first, else ``"unlike the reference"``.
+    """
+    rejected = np.zeros(len(table), dtype=bool) if rate is None else table["novelty"].to_numpy() > 1 - rate
+    reason = np.full(len(table), "", dtype=object)
+    if rate is not None:
+        label = table["label"].cat.add_categories([unknown_label])
+        first, second = table["label"].astype(object), table["runner_up"].astype(object)
+        top = np.sort(probabilities.to_numpy(), axis=1)[:, ::-1]
+        between = rejected & (top[:, 1] >= _BETWEEN * top[:, 0]) if top.shape[1] > 1 else np.zeros_like(rejected)
+        reason[rejected] = "unlike the reference"
+        reason[between] = [f"between {a} and {b}" for a, b in zip(first[between], second[between], strict=True)]
+        label[rejected] = unknown_label
+        table = table.assign(label=label)
+    return table.assign(rejected=rejected, reason=pd.Categorical(reason))
+
+
+def probability_frame(
+    logits: np.ndarray,
+    labels: Sequence[str],
+    obs_names: pd.Index,
+    confidence: Confidence | None = None,
+    measured: np.ndarray | None = None,
+) -> pd.DataFrame:
+    """Return label probabilities, cells x labels, rows summing to 1: the one path from the Student's logits to probabilities.
 
     Parameters
     ----------
@@ -60,21 +170,31 @@ def probability_frame(logits: np.ndarray, labels: Sequence[str], obs_names: pd.I
         In the order of the columns.
     obs_names
         Names of the cells.
+    confidence
+        Calibrates them; None: the softmax as it is.
+    measured
+        Whether each cell was measured in each modality, bool, shape ``(n_obs, n_modalities)``; needed with ``confidence``.
     """
-    return pd.DataFrame(softmax(logits.astype(np.float64), axis=1), index=obs_names, columns=list(labels))
+    if confidence is None or measured is None:
+        values = softmax(logits.astype(np.float64), axis=1)
+    else:
+        values = confidence.probabilities(logits, measured)
+    return pd.DataFrame(values, index=obs_names, columns=list(labels))
 
 
-def annotation_table(probabilities: pd.DataFrame) -> pd.DataFrame:
-    """Return label, confidence and runner-up of each cell.
+def annotation_table(probabilities: pd.DataFrame, novelty: np.ndarray) -> pd.DataFrame:
+    """Return label, confidence, novelty and runner-up of each cell.
 
     Parameters
     ----------
     probabilities
         Cells x labels, from :func:`probability_frame`.
+    novelty
+        Of each cell, in [0, 1]; NaN where it is not known.
 
     Returns
     -------
-    Columns ``label`` (categorical over all labels), ``confidence`` (the label's probability, in [0, 1]) and
+    Columns ``label`` (categorical over all labels), ``confidence`` (the label's probability, in [0, 1]), ``novelty`` and
     ``runner_up`` (the second most probable label, categorical).
     """
     values = probabilities.to_numpy()
@@ -84,10 +204,45 @@ def annotation_table(probabilities: pd.DataFrame) -> pd.DataFrame:
         {
             "label": pd.Categorical.from_codes(order[:, 0], dtype=dtype),
             "confidence": np.take_along_axis(values, order[:, :1], axis=1)[:, 0],
+            "novelty": novelty,
             "runner_up": pd.Categorical.from_codes(order[:, 1], dtype=dtype),
         },
         index=probabilities.index,
     )
+
+
+def set_frame(
+    output: StudentOutput,
+    measured: np.ndarray,
+    labels: Sequence[str],
+    obs_names: pd.Index,
+    confidence: Confidence | None,
+    coverage: float,
+) -> pd.DataFrame:
+    """Return which labels belong into each cell's prediction set, bool, cells x labels.
+
+    Parameters
+    ----------
+    output, measured, labels, obs_names, confidence
+        As of :func:`annotate_cells`.
+    coverage
+        Share of the cells of each label whose set holds it, in (0, 1).
+
+    Raises
+    ------
+    ValueError
+        If ``coverage`` is no such number, or the model was not calibrated.
+    """
+    if isinstance(coverage, bool) or not isinstance(coverage, Real) or not 0 < coverage < 1:
+        raise ValueError(f"coverage={coverage!r}; expected a number between 0 and 1. Fix: `coverage=0.9`.")
+    if confidence is None:
+        raise ValueError(
+            "The model was not calibrated, so it has no prediction sets. Fix: train it with held-out folds "
+            "(`preset.confidence.n_folds`, 5 by default)."
+        )
+    probabilities = confidence.probabilities(output.logits, measured)
+    sets = confidence.prediction_sets(probabilities, measured, float(coverage))
+    return pd.DataFrame(sets, index=obs_names, columns=list(labels))
 
 
 def add_annotation(adata: AnnData, table: pd.DataFrame, *, key_added: str = "plkd") -> None:

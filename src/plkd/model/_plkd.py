@@ -20,6 +20,7 @@ from plkd import inference, presets
 from plkd._compat import validation_without_pairing
 from plkd.data import Cells, ModalitySpec, Rows, as_text, find_table, open_query
 from plkd.model import _files
+from plkd.model._confidence import ConfidenceMixin
 from plkd.model._explain import ExplanationMixin
 from plkd.model._fields import KEYS, ClusterField, CodesField, ModalityField
 from plkd.model._labels import unlabeled_text
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("plkd")
 
 
-class PLKD(TrainingMixin, PredictionMixin, ExplanationMixin, BaseModelClass):
+class PLKD(TrainingMixin, ConfidenceMixin, PredictionMixin, ExplanationMixin, BaseModelClass):
     """Annotate cells by pattern learning and knowledge distillation :cite:p:`Zhang26`.
 
     A Transformer Teacher reads each cell as patterns (sets of genes, proteins or peaks) and learns the reference's
@@ -126,6 +127,8 @@ class PLKD(TrainingMixin, PredictionMixin, ExplanationMixin, BaseModelClass):
         )
         self.module.eval()
         self.format_ = _files.FORMAT
+        # Instance attributes, since scvi-tools saves those alone.
+        self.confidence_, self.held_out_ = None, None
         self._model_summary_string = self._summary()
         # What load() needs: the built patterns and all settings, not the path or the keyword changes.
         self.init_params_ = {
@@ -370,6 +373,7 @@ class PLKD(TrainingMixin, PredictionMixin, ExplanationMixin, BaseModelClass):
             labels=self.labels,
             patterns=self._patterns,
             specs=self._specs,
+            confidence=self._confidence,
         )
         annotator.save(path, overwrite=overwrite)
         return Annotator.load(path)

@@ -11,13 +11,14 @@ from anndata import AnnData
 from mudata import MuData
 
 from plkd import inference
+from plkd.confidence import Calibration, Confidence
 from plkd.data import Cells, ModalitySpec
 from plkd.inference import TeacherOutputs, run_teacher
 from plkd.module import PLKDModule
 
 
 class PredictionMixin:
-    """Adds :meth:`predict`, :meth:`annotate` and :meth:`get_latent_representation` to the model."""
+    """Adds :meth:`predict`, :meth:`annotate`, :meth:`predict_sets` and :meth:`get_latent_representation` to the model."""
 
     # What the model class provides.
     module: PLKDModule
@@ -29,6 +30,10 @@ class PredictionMixin:
 
         @property
         def labels(self) -> list[str]: ...
+        @property
+        def _confidence(self) -> Confidence | None: ...
+        @property
+        def _teacher_calibration(self) -> Calibration | None: ...
 
     def predict(
         self,
@@ -62,8 +67,9 @@ class PredictionMixin:
 
         Returns
         -------
-        Labels, shape ``(n_cells,)``, in the order of the cells; if ``soft`` a frame cells x labels whose rows sum to 1
-        (softmax of the logits; not calibrated).
+        Labels, shape ``(n_cells,)``, in the order of the cells; if ``soft`` a frame cells x labels whose rows sum to 1:
+        probabilities calibrated on held-out cells of the reference (:meth:`annotate` says more), or the softmax of the
+        logits as it is where the model was not calibrated. No cell is ever rejected here.
 
         Raises
         ------
@@ -73,9 +79,18 @@ class PredictionMixin:
             If too few of the model's features are found, values are negative or not finite, or a chosen cell was not
             measured in ``modality``.
         """
-        logits, names = self._logits(adata, indices, batch_size, model, modality)
+        self._check_ready(model)
+        cells, names, chosen = self._chosen(adata, indices, modality)
+        if model == "teacher":
+            logits = self._run_teacher(cells, chosen, batch_size=batch_size).logits
+        else:
+            logits = self._run_student(cells, chosen, batch_size).logits
+        if soft and model == "teacher" and self._teacher_calibration is not None:
+            values = self._teacher_calibration.probabilities(logits)
+            return pd.DataFrame(values, index=names[chosen], columns=self.labels)
         if soft:
-            return inference.probability_frame(logits, self.labels, names)
+            confidence = self._confidence if model == "student" else None
+            return inference.probability_frame(logits, self.labels, names[chosen], confidence, cells.measured()[chosen])
         labels = np.array(self.labels, dtype=object)
         return labels[logits.argmax(axis=1)] if len(logits) else labels[:0]
 
@@ -83,6 +98,8 @@ class PredictionMixin:
         self,
         adata: AnnData | MuData | None = None,
         *,
+        unknown: Literal["auto"] | float | None = None,
+        unknown_label: str = "Unknown",
         indices: Sequence[int] | np.ndarray | None = None,
         over_clustering: str | Sequence[Any] | np.ndarray | pd.Series | None = None,
         batch_size: int | None = None,
@@ -94,6 +111,11 @@ class PredictionMixin:
         ----------
         adata, indices, batch_size, modality
             As in :meth:`predict`.
+        unknown
+            Share of cells of the reference's types that may be rejected as unknown, in (0, 1); ``"auto"``: 0.05. None
+            rejects none.
+        unknown_label
+            What ``label`` becomes in rejected cells, and in no others.
         over_clustering
             Clusters of similar cells, small ones rather than large ones: column of ``obs`` (of a MuData also of its
             modalities, ``"rna:leiden"``), or one value per cell of ``adata``; a Series is matched by the names of the
@@ -102,27 +124,87 @@ class PredictionMixin:
 
         Returns
         -------
-        Frame indexed by cell: ``label``, ``confidence`` (the label's softmax probability, in [0, 1], not calibrated)
-        and ``runner_up`` (the most probable of the other labels). With ``over_clustering`` also ``cell_label`` (the label
-        the cell had of itself, its most probable one) and ``vote_share`` (the share of its cluster's cells that had the voted
-        label; NaN for cells in no cluster, which keep theirs). Write it with :func:`plkd.add_annotation`.
+        Frame indexed by cell, to be written with :func:`plkd.add_annotation`:
+
+        * ``label``, categorical;
+        * ``confidence``: the label's probability, in [0, 1], calibrated on held-out cells of the reference;
+        * ``novelty``: the share of held-out cells that lie nearer to a label's centre in the latent space, in [0, 1], so
+          that 0.95 means the same for every reference. If the query as a whole lies further out, as cells of another
+          protocol do, this shift is taken out first, up to twice the distance, and said. NaN if the model was not calibrated;
+        * ``runner_up``: the most probable of the other labels;
+        * ``rejected``: whether ``novelty`` is above 1 - ``unknown``;
+        * ``reason``: why, ``"unlike the reference"`` or ``"between A and B"``; empty for cells that are not rejected;
+        * with ``over_clustering`` also ``cell_label`` (the label the cell had of itself) and ``vote_share`` (the share of
+          its cluster's cells that had the voted label; NaN for cells in no cluster, which keep theirs). Rejected cells
+          neither vote nor take another label.
 
         Raises
         ------
         KeyError
             If ``obs`` has no column ``over_clustering``.
         ValueError
-            If ``over_clustering`` does not hold one value per cell; else as in :meth:`predict`.
+            If ``unknown`` is no such share, the model was not calibrated, or ``unknown_label`` is a label of the model; if
+            ``over_clustering`` does not hold one value per cell; else as in :meth:`predict`.
 
         Notes
         -----
-        Equal numbers of votes go to the label with the larger sum of confidence.
+        Equal numbers of votes go to the label with the larger sum of confidence. The shift is that of the cells of this
+        call: annotate a query whole rather than in parts.
+        """
+        self._check_ready("student")
+        confidence = self._confidence
+        inference.rejection_rate(unknown, unknown_label, self.labels, confidence)
+        cells, names, chosen = self._chosen(adata, indices, modality)
+        clusters = inference.clusters_of(self.adata if adata is None else adata, over_clustering, chosen)
+        return inference.annotate_cells(
+            self._run_student(cells, chosen, batch_size),
+            cells.measured()[chosen],
+            self.labels,
+            names[chosen],
+            confidence,
+            unknown=unknown,
+            unknown_label=unknown_label,
+            clusters=clusters,
+        )
+
+    def predict_sets(
+        self,
+        adata: AnnData | MuData | None = None,
+        *,
+        coverage: float = 0.9,
+        indices: Sequence[int] | np.ndarray | None = None,
+        batch_size: int | None = None,
+        modality: str = "joint",
+    ) -> pd.DataFrame:
+        """Return for each cell a set of labels that holds the right one with a stated probability.
+
+        Parameters
+        ----------
+        adata, indices, batch_size, modality
+            As in :meth:`predict`.
+        coverage
+            Share of the cells of each label whose set holds it, in (0, 1).
+
+        Returns
+        -------
+        Bool, cells x labels: whether the label is in the cell's set; the called label always is. ``sets.sum(axis=1)`` is
+        how undecided a cell is.
+
+        Raises
+        ------
+        ValueError
+            If ``coverage`` is no such share, or the model was not calibrated; else as in :meth:`predict`.
+
+        Notes
+        -----
+        Conformal prediction by class on held-out cells of the reference (:func:`plkd.confidence.set_thresholds`). The share is
+        that of cells like these; where the query is of another laboratory and the reference of one batch, it is less.
         """
         self._check_ready("student")
         cells, names, chosen = self._chosen(adata, indices, modality)
-        clusters = inference.clusters_of(self.adata if adata is None else adata, over_clustering, chosen)
-        logits = self._run_student(cells, chosen, batch_size).logits
-        return inference.annotate_cells(logits, self.labels, names[chosen], clusters=clusters)
+        output = self._run_student(cells, chosen, batch_size)
+        measured = cells.measured()[chosen]
+        return inference.set_frame(output, measured, self.labels, names[chosen], self._confidence, coverage)
 
     def get_latent_representation(
         self,
@@ -151,17 +233,6 @@ class PredictionMixin:
         if model == "teacher":
             return self._run_teacher(cells, chosen, batch_size=batch_size).latent
         return self._run_student(cells, chosen, batch_size).latent
-
-    def _logits(
-        self, adata: AnnData | MuData | None, indices: Any, batch_size: int | None, model: str, modality: str
-    ) -> tuple[np.ndarray, pd.Index]:
-        self._check_ready(model)
-        cells, names, chosen = self._chosen(adata, indices, modality)
-        if model == "teacher":
-            logits = self._run_teacher(cells, chosen, batch_size=batch_size).logits
-        else:
-            logits = self._run_student(cells, chosen, batch_size).logits
-        return logits, names[chosen]
 
     def _chosen(
         self, adata: AnnData | MuData | None, indices: Any, modality: str = "joint"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,20 +17,19 @@ from plkd._compat import merge_kwargs
 from plkd.data import Cells, ModalitySpec
 from plkd.inference import run_student, run_teacher
 from plkd.module import PLKDModule
+from plkd.nn import Student
 from plkd.patterns import PatternSet
 from plkd.presets import Preset, StudentTraining, TeacherTraining
 from plkd.train import DistillationPlan, ReferenceData, Split, TeacherPlan, feature_weights, run_phase, split_cells
 from plkd.train._check import check_settings
 from plkd.train._checkpoint import Checkpoint, best_weights, digest, history_of, read_checkpoint
 from plkd.train._gains import set_gains
+from plkd.train._plan import phase_length
 from plkd.train._runner import merge_trainer_kwargs, own_callbacks
 from plkd.train._sampler import label_prior
 
 logger = logging.getLogger("plkd")
 
-#: Optimiser steps that a phase aims at where max_epochs is None, and the bounds of the epochs that gives.
-_STEPS = {"teacher": 600, "student": 400}
-_EPOCHS = (10, 100)
 _CHECKPOINT = "training.safetensors"
 
 
@@ -49,6 +47,7 @@ class TrainingMixin:
     if TYPE_CHECKING:
         _reference_cells: Callable[[], Cells]
         _scaling: Callable[[], dict[str, Any]]
+        _fit_confidence: Callable[..., None]
 
         @property
         def labels(self) -> list[str]: ...
@@ -156,7 +155,7 @@ class TrainingMixin:
         logger.info("Training on %d cells; %s", len(split.train), split.note)
         if resumed is None and not self.is_trained_:
             self._weigh_features(cells, split)
-            self._start_bias(student, cells, split)
+            self._start_bias(self.module.student, student, cells, split.train)
         common = {
             "early_stopping": early_stopping,
             "accelerator": accelerator,
@@ -169,6 +168,8 @@ class TrainingMixin:
             self._train_teacher(teacher, cells, split, with_copies, resumed)
             resumed = None
         self._train_student(student, cells, split, common, resumed)
+        progress = bool(trainer_kwargs.get("enable_progress_bar", True))
+        self._fit_confidence(student, cells, split, teacher=student.kd_weight > 0, progress=progress)
         self.is_trained_ = True
         self.train_indices_, self.validation_indices_ = split.train, split.validation
         self.test_indices_ = split.test
@@ -213,14 +214,14 @@ class TrainingMixin:
             for kind, weights in feature_weights(cells, split.train, scaling, power=power).items():
                 scaling[kind].weight.copy_(torch.from_numpy(weights))
 
-    def _start_bias(self, settings: StudentTraining, cells: Cells, split: Split) -> None:
-        """Start the Student's bias at the label shares that it will see, where several modalities share it.
+    def _start_bias(self, network: Student, settings: StudentTraining, cells: Cells, train: np.ndarray) -> None:
+        """Start a Student's bias at the label shares that it will see, where several modalities share it.
 
         As the bias, which counts once, no modality needs to learn them; what it says beside them adds up.
         """
         if len(self._specs) > 1:
-            shares = label_prior(cells.labels[split.train], self.module.n_labels, settings.balance)
-            self.module.student.head.bias.data.copy_(torch.as_tensor(np.log(shares.clip(min=1e-6))))
+            shares = label_prior(cells.labels[train], self.module.n_labels, settings.balance)
+            network.head.bias.data.copy_(torch.as_tensor(np.log(shares.clip(min=1e-6))))
 
     def _train_teacher(
         self,
@@ -231,7 +232,7 @@ class TrainingMixin:
         resumed: dict[str, Any] | None,
     ) -> None:
         data = ReferenceData(cells, split, batch_size=settings.batch_size, balance=settings.balance)
-        epochs, n_steps = _length(settings.max_epochs, "teacher", data)
+        epochs, n_steps = phase_length(settings.max_epochs, "teacher", len(data.sampler))
         plan = TeacherPlan(
             self.module,
             divergence=settings.divergence,
@@ -264,7 +265,7 @@ class TrainingMixin:
         resumed: dict[str, Any] | None,
     ) -> None:
         data = ReferenceData(cells, split, batch_size=settings.batch_size, balance=settings.balance)
-        epochs, n_steps = _length(settings.max_epochs, "student", data)
+        epochs, n_steps = phase_length(settings.max_epochs, "student", len(data.sampler))
         module = self.module
         logits = None
         if settings.kd_weight > 0:
@@ -337,13 +338,6 @@ def _asked(config: Any, kwargs: Any) -> dict[str, dict[str, Any]]:
                 raise TypeError(f"plan_kwargs[{phase!r}] is {settings!r}; expected a dict of settings.")
             asked[phase] |= settings
     return asked
-
-
-def _length(max_epochs: int | None, phase: str, data: ReferenceData) -> tuple[int, int]:
-    """Return epochs and optimiser steps of a phase."""
-    steps = len(data.sampler)
-    epochs = int(max_epochs) if max_epochs else int(np.clip(math.ceil(_STEPS[phase] / steps), *_EPOCHS))
-    return epochs, epochs * steps
 
 
 def _optimisation(

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from plkd.train._cross_fit import cross_fit
 from plkd.train._data import ReferenceData
 from plkd.train._distillation_plan import DistillationPlan
+from plkd.train._folds import Folds, make_folds
 from plkd.train._runner import run_phase
 from plkd.train._split import Split, split_cells
 from plkd.train._teacher_plan import TeacherPlan
 from plkd.train._weights import feature_weights
 
-__all__ = ["DistillationPlan", "ReferenceData", "Split", "TeacherPlan", "feature_weights", "run_phase", "split_cells"]
+__all__ = [
+    "DistillationPlan",
+    "Folds",
+    "ReferenceData",
+    "Split",
+    "TeacherPlan",
+    "cross_fit",
+    "feature_weights",
+    "make_folds",
+    "run_phase",
+    "split_cells",
+]

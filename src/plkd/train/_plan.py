@@ -19,6 +19,9 @@ from plkd.train._augment import hide_features
 
 #: Share of the steps that the one-cycle schedule spends on the way up.
 WARMUP_SHARE = 0.2
+#: Optimiser steps that a phase aims at where max_epochs is None, and the bounds of the epochs that gives.
+_STEPS = {"teacher": 600, "student": 400}
+_EPOCHS = (10, 100)
 #: Name (after the phase) of the macro-F1 of held-out cells, averaged over the last validations. A single epoch's F1 on few
 #: cells is noise whose maximum comes early; cross-entropy rises once a network is sure, long before labels get worse.
 SCORE = "score_validation"
@@ -95,12 +98,16 @@ class PhasePlan(pl.LightningModule):
     def validation_logits(self, batch: dict[str, Any]) -> Tensor:
         """Return logits of a mini-batch of held-out cells, shape ``(n_obs, n_labels)``."""
 
-    def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
-        """Run one step and log every part of the loss."""
+    def losses(self, batch: dict[str, Any]) -> dict[str, Tensor]:
+        """Return the parts of the loss of a mini-batch; ``loss`` is what is minimised."""
         outputs = self.outputs(batch)
         # Losses in single precision, whatever the networks run in.
         with torch.autocast(device_type=batch["labels"].device.type, enabled=False):
-            parts = self.training_loss(batch, outputs[0].float(), outputs[1])
+            return self.training_loss(batch, outputs[0].float(), *outputs[1:])
+
+    def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
+        """Run one step and log every part of the loss."""
+        parts = self.losses(batch)
         n_obs = len(batch["labels"])
         for name, value in parts.items():
             self.log(f"{self.phase}_{name}_train", value.detach(), on_step=False, on_epoch=True, batch_size=n_obs)
@@ -128,22 +135,23 @@ class PhasePlan(pl.LightningModule):
     def _learning(self) -> Iterable[nn.Parameter]:
         return self.network.parameters()
 
-    def configure_optimizers(self) -> Any:
-        """Return the optimiser and its schedule, stepped every mini-batch."""
+    def make_optimizer(self, *, fused: bool) -> torch.optim.Optimizer:
+        """Return the optimiser; ``fused``: with one kernel for all of AdamW's step."""
         # Biases, norms and the class token are not shrunk.
         decayed = [p for p in self._learning() if p.ndim == 2]
         kept = [p for p in self._learning() if p.ndim != 2]
         groups = [{"params": decayed, "weight_decay": self.weight_decay}, {"params": kept, "weight_decay": 0.0}]
-        optimizer: torch.optim.Optimizer
         if self.optimizer_name == "sgd":
             # The released form shrinks every parameter.
-            optimizer = torch.optim.SGD(self._learning(), self.lr, momentum=0.9, weight_decay=self.weight_decay)
-        elif self.optimizer_name == "adam":
-            optimizer = torch.optim.Adam(self._learning(), self.lr, weight_decay=self.weight_decay)
-        else:
-            # A fused step unscales half-precision gradients itself, after they would be clipped.
-            fused = self.trainer.precision in ("32-true", "bf16-mixed", "bf16-true")
-            optimizer = torch.optim.AdamW(groups, self.lr, fused=fused)
+            return torch.optim.SGD(self._learning(), self.lr, momentum=0.9, weight_decay=self.weight_decay)
+        if self.optimizer_name == "adam":
+            return torch.optim.Adam(self._learning(), self.lr, weight_decay=self.weight_decay)
+        return torch.optim.AdamW(groups, self.lr, fused=fused)
+
+    def configure_optimizers(self) -> Any:
+        """Return the optimiser and its schedule, stepped every mini-batch."""
+        # A fused step unscales half-precision gradients itself, after they would be clipped.
+        optimizer = self.make_optimizer(fused=self.trainer.precision in ("32-true", "bf16-mixed", "bf16-true"))
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self.lr_share)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
@@ -164,3 +172,10 @@ class PhasePlan(pl.LightningModule):
         if done < WARMUP_SHARE:
             return 0.04 + 0.96 * done / WARMUP_SHARE
         return (1 + math.cos(math.pi * (done - WARMUP_SHARE) / (1 - WARMUP_SHARE))) / 2
+
+
+def phase_length(max_epochs: int | None, phase: str, steps_per_epoch: int) -> tuple[int, int]:
+    """Return epochs and optimiser steps of a phase; None chooses by the steps of an epoch."""
+    chosen = min(max(math.ceil(_STEPS[phase] / steps_per_epoch), _EPOCHS[0]), _EPOCHS[1])
+    epochs = int(max_epochs) if max_epochs else chosen
+    return epochs, epochs * steps_per_epoch

@@ -1,0 +1,22 @@
+"""How far answers can be trusted: calibrated probabilities, novelty, prediction sets. Arrays in, arrays out."""
+
+from __future__ import annotations
+
+from plkd.confidence._calibration import Calibration, fit_calibration, fit_temperature
+from plkd.confidence._confidence import Confidence, Part
+from plkd.confidence._novelty import LabelCentres, Novelty, fit_centres, fit_novelty
+from plkd.confidence._sets import prediction_sets, set_thresholds
+
+__all__ = [
+    "Calibration",
+    "Confidence",
+    "LabelCentres",
+    "Novelty",
+    "Part",
+    "fit_calibration",
+    "fit_centres",
+    "fit_novelty",
+    "fit_temperature",
+    "prediction_sets",
+    "set_thresholds",
+]

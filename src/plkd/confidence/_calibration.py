@@ -1,0 +1,127 @@
+"""From logits to probabilities that mean what they say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax, softmax
+
+#: The temperature is looked for between these; held-out cells that are all right, or all wrong, would ask for 0 or infinity and tell nothing of doubtful cells.
+LOWEST, HIGHEST = 0.5, 20.0
+#: What the called label is ahead of the next at least.
+_LEAD = 1e-6
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How logits become probabilities.
+
+    Attributes
+    ----------
+    temperature
+        What logits are divided by before the softmax.
+    knots
+        Confidences (probability of the most probable label after that softmax), increasing, shape ``(n_knots,)``.
+    accuracy
+        Share of held-out cells with such a confidence that were called rightly, shape ``(n_knots,)``; straight lines between.
+    allowance
+        Share of the calls, right on cells like those of the reference, that are taken to be wrong on cells of another
+        laboratory, in [0, 1).
+    """
+
+    temperature: float
+    knots: np.ndarray
+    accuracy: np.ndarray
+    allowance: float
+
+    def probabilities(self, logits: np.ndarray) -> np.ndarray:
+        """Return label probabilities, float64, rows summing to 1; the most probable label is that of the largest logit.
+
+        Parameters
+        ----------
+        logits
+            Shape ``(n_obs, n_labels)``.
+        """
+        plain = softmax(logits.astype(np.float64) / self.temperature, axis=1)
+        if not len(plain) or plain.shape[1] == 1:
+            return plain
+        rows, best = np.arange(len(plain)), plain.argmax(axis=1)
+        top = plain[rows, best]
+        called = (1 - self.allowance) * np.interp(top, self.knots, self.accuracy)
+        # What is left goes to the others in proportion; none of them may pass the one that is called.
+        others = np.maximum(1 - top, np.finfo(np.float64).tiny)
+        ratio = np.partition(plain, -2, axis=1)[:, -2] / others
+        called = np.clip(called, ratio / (1 + ratio) + _LEAD, 1.0)
+        calibrated = plain * ((1 - called) / others)[:, None]
+        calibrated[rows, best] = called
+        return calibrated / calibrated.sum(axis=1, keepdims=True)
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """Return everything as arrays; :meth:`from_arrays` reads them back."""
+        return {
+            "temperature": np.array([self.temperature]),
+            "knots": self.knots,
+            "accuracy": self.accuracy,
+            "allowance": np.array([self.allowance]),
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Calibration:
+        """Read the result of :meth:`to_arrays`."""
+        a = {name: np.asarray(arrays[name]) for name in ("temperature", "knots", "accuracy", "allowance")}
+        return cls(float(a["temperature"][0]), a["knots"], a["accuracy"], float(a["allowance"][0]))
+
+
+def fit_calibration(logits: np.ndarray, codes: np.ndarray, *, allowance: float) -> Calibration:
+    """Fit probabilities to held-out cells.
+
+    Parameters
+    ----------
+    logits
+        Of cells that took no part in training, shape ``(n_obs, n_labels)``.
+    codes
+        Their labels as columns of ``logits``, shape ``(n_obs,)``.
+    allowance
+        As of :class:`Calibration`.
+
+    Notes
+    -----
+    First one temperature for all logits (Guo et al. 2017, section 4.2), which keeps the labels' order; then an isotonic
+    regression of being right on the confidence (Zadrozny and Elkan 2002). One cell called wrongly is added at both ends, so
+    that few cells do not make sure of anything (Laplace's rule).
+    """
+    from sklearn.isotonic import isotonic_regression
+
+    temperature = fit_temperature(logits, codes)
+    confidence = softmax(logits.astype(np.float64) / temperature, axis=1).max(axis=1)
+    right = (logits.argmax(axis=1) == codes).astype(np.float64)
+    ends = [confidence.min(initial=1 / logits.shape[1]), confidence.max(initial=1 / logits.shape[1])]
+    confidence, right = np.concatenate([confidence, ends]), np.concatenate([right, [0.0, 0.0]])
+    knots, which = np.unique(confidence, return_inverse=True)
+    n_cells = np.bincount(which)
+    accuracy = isotonic_regression(np.bincount(which, weights=right) / n_cells, sample_weight=n_cells)
+    # The ends of each level are all that interpolation needs.
+    kept = np.flatnonzero(np.r_[True, np.diff(accuracy) > 0] | np.r_[np.diff(accuracy) > 0, True])
+    return Calibration(temperature, knots[kept], accuracy[kept], allowance)
+
+
+def fit_temperature(logits: np.ndarray, codes: np.ndarray) -> float:
+    """Return the temperature under which held-out cells' labels are most likely, in [0.5, 20]; 1 where there is no cell.
+
+    Parameters
+    ----------
+    logits, codes
+        As of :func:`fit_calibration`.
+    """
+    if not len(codes):
+        return 1.0
+    logits, rows = logits.astype(np.float64), np.arange(len(codes))
+
+    def loss(log_inverse: float) -> float:
+        return -float(log_softmax(logits * np.exp(log_inverse), axis=1)[rows, codes].mean())
+
+    found = minimize_scalar(loss, bounds=(-np.log(HIGHEST), -np.log(LOWEST)), method="bounded")
+    return float(np.exp(-found.x))
