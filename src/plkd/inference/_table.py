@@ -65,7 +65,7 @@ def annotate_cells(
     """
     rate = rejection_rate(unknown, unknown_label, labels, confidence)
     probabilities = probability_frame(output.logits, labels, obs_names, confidence, measured)
-    novelty, shift = np.full(len(obs_names), np.nan), 1.0
+    novelty, shift = None, 1.0
     if confidence is not None:
         novelty, shift = confidence.novelty(output.latent, measured)
     if shift >= _SHIFTED:
@@ -182,7 +182,7 @@ def probability_frame(
     return pd.DataFrame(values, index=obs_names, columns=list(labels))
 
 
-def annotation_table(probabilities: pd.DataFrame, novelty: np.ndarray) -> pd.DataFrame:
+def annotation_table(probabilities: pd.DataFrame, novelty: np.ndarray | None = None) -> pd.DataFrame:
     """Return label, confidence, novelty and runner-up of each cell.
 
     Parameters
@@ -190,7 +190,7 @@ def annotation_table(probabilities: pd.DataFrame, novelty: np.ndarray) -> pd.Dat
     probabilities
         Cells x labels, from :func:`probability_frame`.
     novelty
-        Of each cell, in [0, 1]; NaN where it is not known.
+        Of each cell, in [0, 1]; None: not known, NaN in the table.
 
     Returns
     -------
@@ -204,7 +204,7 @@ def annotation_table(probabilities: pd.DataFrame, novelty: np.ndarray) -> pd.Dat
         {
             "label": pd.Categorical.from_codes(order[:, 0], dtype=dtype),
             "confidence": np.take_along_axis(values, order[:, :1], axis=1)[:, 0],
-            "novelty": novelty,
+            "novelty": np.full(len(values), np.nan) if novelty is None else novelty,
             "runner_up": pd.Categorical.from_codes(order[:, 1], dtype=dtype),
         },
         index=probabilities.index,
