@@ -78,7 +78,10 @@ def strike_each_moment(tmp_path, prepare, work, check):
                 assert not isinstance(error, moments.Full)
         check(folder, f"failed in {number}, {so_far[number]}")
         # Only where removing them fails are temporary files left.
-        assert so_far[number] in ("rmdir", "unlink") or not [*folder.parent.glob(".failed*.tmp"), *folder.glob(".*.tmp")]
+        assert so_far[number] in ("rmdir", "unlink") or not [
+            *folder.parent.glob(".failed*.tmp"),
+            *folder.glob(".*.tmp"),
+        ]
     return calls
 
 
