@@ -8,6 +8,9 @@ import rich.pretty  # noqa: F401
 # Not exported; takes the full-pairing check of MuData away. In 1.4.2 and 1.5.
 from scvi.data._manager import AnnDataManagerValidationCheck
 
+# Not exported. In 1.4.2 and 1.5.
+from scvi.model._utils import parse_device_args
+
 # Exported from scvi.train only since 1.5; here in 1.4.2 and 1.5.
 from scvi.train._config import merge_kwargs
 
@@ -17,4 +20,4 @@ def validation_without_pairing() -> AnnDataManagerValidationCheck:
     return AnnDataManagerValidationCheck(check_fully_paired_mudata=False)
 
 
-__all__ = ["merge_kwargs", "validation_without_pairing"]
+__all__ = ["merge_kwargs", "parse_device_args", "validation_without_pairing"]

@@ -116,7 +116,7 @@ def test_failure_while_writing_leaves_the_old_file_and_no_other(files, tmp_path,
 
     monkeypatch.setattr("plkd.inference.add_annotation", fail)
     assert annotate(files.query, files.model, "--out", out, "--overwrite") == 1
-    assert capsys.readouterr().err.splitlines()[-1] == "error: disk full"
+    assert f"error: {out} could not be written (disk full)" in capsys.readouterr().err.splitlines()[-1]
     assert out.read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["out.h5ad"]
 

@@ -16,6 +16,7 @@ from anndata import AnnData, read_h5ad
 from mudata import MuData, read_h5mu
 
 from plkd import inference
+from plkd._files import as_path, staged
 from plkd.annotator._file import FILE_NAME, FORMAT, read_annotator, write_annotator
 from plkd.confidence import Confidence
 from plkd.data import Cells, ModalitySpec, open_query
@@ -238,13 +239,12 @@ class Annotator:
         ValueError
             If there is one and ``overwrite`` is False, or ``path`` is a file.
         """
-        folder = Path(path)
-        if folder.is_file():
+        folder = as_path(path, "path")
+        if folder.exists() and not folder.is_dir():
             raise ValueError(f"{folder} is a file; expected a folder. Fix: name another path.")
         file = folder / FILE_NAME
         if file.exists() and not overwrite:
             raise ValueError(f"{file} already exists. Fix: name another folder, or pass overwrite=True.")
-        folder.mkdir(parents=True, exist_ok=True)
         membership = self.patterns.membership
         tensors = {f"student.{name}": value for name, value in self._student.state_dict().items()}
         for kind, scaling in self._scaling.items():
@@ -270,7 +270,8 @@ class Annotator:
             # None: not calibrated.
             "confidence": None if self.confidence is None else {"note": self.confidence.note},
         }
-        write_annotator(file, tensors, about)
+        with staged(folder) as staging:
+            write_annotator(staging / FILE_NAME, tensors, about)
 
     @classmethod
     def load(cls, path: str | Path) -> Annotator:
@@ -286,7 +287,18 @@ class Annotator:
         ValueError
             If there is none, a byte of it changed, or it is of a newer format.
         """
-        tensors, about = read_annotator(Path(path))
+        place = as_path(path, "path")
+        tensors, about = read_annotator(place)
+        try:
+            return cls._from_file(tensors, about)
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError) as error:
+            raise ValueError(
+                f"{place} lacks parts of an Annotator ({type(error).__name__}: {error}), though its checksum fits. Fix: "
+                "export it again."
+            ) from error
+
+    @classmethod
+    def _from_file(cls, tensors: Mapping[str, torch.Tensor], about: Mapping[str, Any]) -> Annotator:
         specs = [ModalitySpec.from_dict(spec) for spec in about["modalities"]]
         n_features = {spec.kind: len(spec.features) for spec in specs}
         student = Student(n_features, len(about["labels"]), n_hidden=about["student"]["n_hidden"])

@@ -8,13 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from plkd._files import replace_when_written
+from plkd._migrate import Hops, migrate
 
 FILE_NAME = "annotator.safetensors"
-#: Version of the format; raised when it changes, together with a migration from the one before.
+#: Version of the format; raised when it changes, together with a hop from the one before.
 FORMAT = 1
+#: By format, the function that turns the description of one into that of the next.
+HOPS: Hops = {}
 _BLANK = "0" * 64
 _MARK = b'"sha256":"'
 
@@ -42,7 +46,10 @@ def read_annotator(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]
         if (path / "model.pt").is_file():
             raise ValueError(f"{path} holds a PLKD model, not an Annotator. Fix: `plkd.PLKD.load({str(path)!r})`.")
         raise ValueError(f"No Annotator at {path}; expected a folder with {FILE_NAME}, as export_student() writes it.")
-    data = file.read_bytes()
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise ValueError(f"{file} cannot be read ({error.strerror}). Fix: get permission to read it.") from error
     # The header comes first; the mark is looked for there alone, so that no tensor can hold a second one.
     header_end = 8 + int.from_bytes(data[:8], "little")
     place = data.find(_MARK, 0, min(header_end, len(data))) + len(_MARK)
@@ -51,7 +58,13 @@ def read_annotator(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]
     if place < len(_MARK) or stored != digest:
         raise ValueError(f"{file} is damaged, or no Annotator: its checksum does not fit. Fix: export it again.")
     # From the bytes that were checked; the header is JSON behind eight bytes of length.
-    about = json.loads(json.loads(data[8:header_end])["__metadata__"]["plkd"])
-    if about["format"] > FORMAT:
-        raise ValueError(f"{file} has format {about['format']}; this plkd reads up to {FORMAT}. Fix: update plkd.")
-    return load(data), about
+    try:
+        about = json.loads(json.loads(data[8:header_end])["__metadata__"]["plkd"])
+        tensors = load(data)
+    except (ValueError, KeyError, TypeError, RecursionError, SafetensorError) as error:
+        raise ValueError(
+            f"{file} is no Annotator ({error}), though its checksum fits. Fix: export it again."
+        ) from error
+    if not isinstance(about, dict):
+        raise ValueError(f"{file} is no Annotator: it describes a {type(about).__name__}. Fix: export it again.")
+    return tensors, migrate(about, HOPS, to=FORMAT, key="format", file=file)

@@ -131,7 +131,10 @@ def held_out_scores(model: PLKD) -> dict[str, np.ndarray]:
 
 def save_model(model: PLKD, folder: Path) -> None:
     """Save the model and its Annotator into one folder, replacing those that are there."""
-    # An Annotator of an earlier model must not outlive it: annotate would take the old one if we were cut off here.
-    (folder / ANNOTATOR_FILE).unlink(missing_ok=True)
-    model.save(folder, overwrite=True)
-    model.export_student(folder, overwrite=True)
+    from plkd._files import staged
+
+    with staged(folder) as staging:
+        model.save(staging, overwrite=True)
+        model.export_student(staging)
+        # An Annotator must not outlive its model: annotate would take it if we were cut off between the two.
+        (folder / ANNOTATOR_FILE).unlink(missing_ok=True)

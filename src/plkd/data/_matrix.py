@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from anndata import AnnData
+from scipy import sparse
 
 
 def get_matrix(adata: AnnData, layer: str | None, *, called: str = "adata") -> tuple[Any, str]:
@@ -24,12 +26,12 @@ def get_matrix(adata: AnnData, layer: str | None, *, called: str = "adata") -> t
     KeyError
         If the layer does not exist; the message lists those that do.
     ValueError
-        If ``X`` is wanted and there is none.
+        If ``X`` is wanted and there is none, or the matrix holds no real numbers or is broken.
     """
     if layer is None:
         if adata.X is None:
             raise ValueError(f"{called}.X is None; expected counts. Layers there are: {layer_names(adata)}. {_HINT}")
-        return adata.X, f"{called}.X"
+        return check_matrix(adata.X, f"{called}.X"), f"{called}.X"
     if layer not in adata.layers:
         there = layer_names(adata)
         other = f'name one of these, e.g. `layer="{there[0]}"`, or ' if there else ""
@@ -37,7 +39,35 @@ def get_matrix(adata: AnnData, layer: str | None, *, called: str = "adata") -> t
             f"layer={layer!r} is not in {called}.layers; found {there}. Fix: {other}"
             f"`{called}.layers[{layer!r}] = {called}.X.copy()` where X holds raw counts."
         )
-    return adata.layers[layer], f"{called}.layers[{layer!r}]"
+    where = f"{called}.layers[{layer!r}]"
+    return check_matrix(adata.layers[layer], where), where
+
+
+def check_matrix(matrix: Any, where: str) -> Any:
+    """Return a matrix; refuse one of anything but real numbers, and a sparse one that points outside of itself.
+
+    Raises
+    ------
+    ValueError
+        Naming the place.
+    """
+    dtype = np.dtype(getattr(matrix, "dtype", object))
+    if dtype.kind not in "biuf":
+        raise ValueError(
+            f"{where} is a {type(matrix).__name__} of {dtype}; expected real numbers, raw counts at best. Fix: "
+            f"`{where} = {where}.astype(np.float32)` if these are numbers."
+        )
+    if np.ma.isMaskedArray(matrix):
+        raise ValueError(f"{where} is a masked array; expected every value. Fix: `{where} = {where}.filled(0)`.")
+    if sparse.issparse(matrix) and matrix.format in ("csr", "csc") and matrix.nnz:
+        within = matrix.shape[1 if matrix.format == "csr" else 0]
+        # scipy reads memory outside of the matrix then.
+        if matrix.indices.min() < 0 or matrix.indices.max() >= within or (np.diff(matrix.indptr) < 0).any():
+            raise ValueError(
+                f"{where} is a broken sparse matrix: its indices reach from {matrix.indices.min()} to {matrix.indices.max()}; "
+                f"expected 0 to {within - 1}. Fix: make it again from its source."
+            )
+    return matrix
 
 
 _HINT = 'Fix: `adata.layers["counts"] = adata.X.copy()` before normalising, and `layer="counts"` at setup.'

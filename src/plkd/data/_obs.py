@@ -60,7 +60,7 @@ def obs_column(data: AnnData | MuData, key: str, argument: str) -> pd.Series:
     close = difflib.get_close_matches(str(key), columns, n=1)
     hint = f" Did you mean {argument}={close[0]!r}?" if close else ""
     where = "mdata.obs nor of a modality's obs" if isinstance(data, MuData) else "adata.obs"
-    raise KeyError(f"{argument}={key!r} is no column of {where}; found {columns[:20]}.{hint}")
+    raise KeyError(f"{argument}={key!r} is no column of {where}; expected one of {columns[:20]}.{hint}")
 
 
 def find_column(data: AnnData | MuData, key: str) -> pd.Series | None:

@@ -17,6 +17,8 @@ Scale = Literal["counts", "log"]
 
 #: No log1p of a count reaches this; no real cell's largest count stays below it in all cells of a data set.
 LOG_MAXIMUM = 15.0
+#: No count is larger; sums over a cell of such values still fit into float32.
+_LARGEST = 1e30
 _BLOCK = 4096
 _SAMPLED_BLOCKS = 8
 
@@ -86,6 +88,11 @@ def check_values(values: np.ndarray, where: str, *, kind: str = "rna", other_lay
         raise ValueError(
             f"{where} holds {n_bad} NaN or infinite values; expected finite counts. "
             "Fix: remove or impute them, e.g. `adata = adata[:, np.isfinite(adata.X).all(0)]`."
+        )
+    if highest > _LARGEST:
+        raise ValueError(
+            f"{where} holds values up to {highest:.3g}; expected counts or log-normalised values. Fix: look at "
+            f"`{where}.max()`, and take the counts from where they were not scaled."
         )
     if lowest < 0 and kind != "rna":
         how = "centred log ratios or dsb" if kind == "protein" else "scaled or decomposed"

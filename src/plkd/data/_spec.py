@@ -12,7 +12,7 @@ import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
-from plkd.data._matrix import get_matrix
+from plkd.data._matrix import check_matrix, get_matrix
 from plkd.data._scale import Scale
 
 logger = logging.getLogger("plkd")
@@ -114,7 +114,18 @@ def find_table(data: AnnData | MuData, spec: ModalitySpec) -> Table | None:
 def layer_table(adata: AnnData, layer: str | None, *, called: str = "adata") -> Table:
     """Return ``X`` or a layer of an AnnData."""
     matrix, where = get_matrix(adata, layer, called=called)
-    return Table(matrix, adata.var_names, where, tuple(str(name) for name in adata.layers.keys() if name is not None))
+    return Table(
+        matrix, text_names(adata.var_names), where, tuple(str(name) for name in adata.layers.keys() if name is not None)
+    )
+
+
+def text_names(names: pd.Index) -> pd.Index:
+    """Return names as text; those that are numbers, bytes or missing as Python writes them."""
+    if all(isinstance(name, str) for name in names):
+        return names
+    return pd.Index(
+        [name.decode(errors="replace") if isinstance(name, bytes) else str(name) for name in names], dtype=object
+    )
 
 
 def modality_table(mdata: MuData, name: str, layer: str | None) -> Table:
@@ -160,6 +171,7 @@ def obsm_table(adata: AnnData, key: str, names_key: str | None = None, reference
                 f"`adata.obsm[{key!r}] = adata.obsm[{key!r}].drop(columns={text[:5]})`."
             )
         return Table(matrix, pd.Index(matrix.columns.astype(str)), f"adata.obsm[{key!r}]")
+    check_matrix(matrix, f"adata.obsm[{key!r}]")
     if names_key is not None and names_key in adata.uns:
         names = tuple(str(name) for name in adata.uns[names_key])
         if len(names) != matrix.shape[1]:

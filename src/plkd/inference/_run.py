@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -28,9 +29,10 @@ class StudentOutput:
 def batch_size_for(cells: Cells, batch_size: int | None) -> int:
     """Return the batch size asked for, or one that holds about 128 MiB of dense values."""
     if batch_size is not None:
-        if batch_size < 1:
-            raise ValueError(f"batch_size={batch_size}; expected at least 1, or None to choose it.")
-        return int(batch_size)
+        if not isinstance(batch_size, Integral) or isinstance(batch_size, bool) or batch_size < 1:
+            raise ValueError(f"batch_size={batch_size!r}; expected a whole number of at least 1, or None to choose it.")
+        # No data set has more cells; larger numbers do not fit into an index.
+        return min(int(batch_size), 2**31)
     n_features = sum(modality.rows.n_features for modality in cells.modalities.values())
     return int(np.clip(_VALUES_AT_A_TIME // max(n_features, 1), 64, 8192))
 
@@ -45,21 +47,27 @@ def chosen_cells(n_obs: int, indices: Sequence[int] | np.ndarray | None) -> np.n
     """
     if indices is None:
         return np.arange(n_obs)
-    chosen = np.asarray(indices)
+    told = "expected cell numbers, e.g. indices=[0, 1, 2], or a boolean mask"
+    try:
+        chosen = np.asarray(indices)
+    except ValueError:
+        raise ValueError(f"indices is a {type(indices).__name__} of unequal parts; {told}.") from None
     if chosen.dtype == bool:
         if chosen.shape != (n_obs,):
-            raise ValueError(f"indices is a mask of shape {chosen.shape}; expected ({n_obs},).")
+            raise ValueError(f"indices is a mask of shape {chosen.shape}; expected ({n_obs},), an entry for each cell.")
         return np.flatnonzero(chosen)
     if chosen.size == 0:
         return np.array([], dtype=np.int64)
-    if not np.issubdtype(chosen.dtype, np.integer):
-        raise ValueError(f"indices holds {chosen.dtype}; expected cell numbers or a boolean mask.")
+    if chosen.dtype.kind not in "iu":
+        raise ValueError(f"indices is a {type(indices).__name__} of {chosen.dtype}; {told}.")
     if chosen.ndim != 1:
         raise ValueError(f"indices has shape {chosen.shape}; expected one dimension, e.g. [0, 1, 2].")
-    # Before any sum: n_obs may not fit into a narrow type.
+    # Before any sum, n_obs may not fit into a narrow type, and before that the largest may not fit into int64.
+    if int(chosen.min()) < -n_obs or int(chosen.max()) >= n_obs:
+        raise ValueError(
+            f"indices reach from {chosen.min()} to {chosen.max()}; the data has {n_obs} cells, so expected 0 to {n_obs - 1}."
+        )
     chosen = chosen.astype(np.int64)
-    if chosen.min() < -n_obs or chosen.max() >= n_obs:
-        raise ValueError(f"indices reach from {chosen.min()} to {chosen.max()}; the data has {n_obs} cells.")
     return np.where(chosen < 0, chosen + n_obs, chosen)
 
 

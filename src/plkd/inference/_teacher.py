@@ -55,7 +55,7 @@ def run_teacher(
     latent = np.empty((len(indices), teacher.width), dtype=np.float32)
     rollout = np.empty((len(indices), teacher.n_tokens), dtype=np.float32) if attention else None
     done = 0
-    size = batch_size or (_WITH_WEIGHTS if attention else _FUSED)
+    size = (_WITH_WEIGHTS if attention else _FUSED) if batch_size is None else batch_size
     for batch in batches(cells, indices, size, progress=None):
         batch = to_device(batch, device)
         out = teacher(scale_batch(scaling, batch), batch["present"], attention=attention)

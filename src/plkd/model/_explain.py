@@ -148,7 +148,18 @@ class ExplanationMixin:
             column = obs_column(self.adata if adata is None else adata, groupby, "groupby")
             groups = as_text(column)[chosen]
         else:
-            groups = as_text(pd.Series(np.asarray(groupby)))
-            if len(groups) != len(frame):
-                raise ValueError(f"groupby holds {len(groups)} values for {len(frame)} cells; expected one per cell.")
+            groups = as_text(pd.Series(_one_per_cell(groupby, len(frame))))
         return frame.groupby(pd.Index(groups, name=groupby if isinstance(groupby, str) else "group"), sort=True).mean()
+
+
+def _one_per_cell(groupby: Any, n_cells: int) -> np.ndarray:
+    try:
+        values = np.asarray(groupby)
+    except ValueError:
+        values = np.empty(0)
+    if values.shape != (n_cells,):
+        raise ValueError(
+            f"groupby is a {type(groupby).__name__} of shape {values.shape} for {n_cells} cells; expected one value per cell, "
+            'or the name of a column of obs. Fix: `groupby="cell_type"`.'
+        )
+    return values

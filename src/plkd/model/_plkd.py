@@ -18,9 +18,11 @@ from scvi.model.base import BaseModelClass
 
 from plkd import inference, presets
 from plkd._compat import validation_without_pairing
+from plkd._files import as_path, staged
 from plkd.data import Cells, ModalitySpec, Rows, as_text, find_table, open_query
 from plkd.model import _files
 from plkd.model._confidence import ConfidenceMixin
+from plkd.model._device import check_device
 from plkd.model._explain import ExplanationMixin
 from plkd.model._fields import KEYS, ClusterField, CodesField, ModalityField
 from plkd.model._labels import unlabeled_text
@@ -412,13 +414,17 @@ class PLKD(TrainingMixin, ConfidenceMixin, PredictionMixin, ExplanationMixin, Ba
         ValueError
             If the folder exists and ``overwrite`` is False.
         """
-        _files.check_target(Path(dir_path), overwrite)
-        with _files.staged(Path(dir_path)) as staging:
-            super().save(str(staging), prefix, True, save_anndata, save_kwargs, **kwargs)
-        if not save_anndata:
-            # The data of a model that was replaced is not this model's.
-            for name in _files.DATA_FILES:
-                (Path(dir_path) / f"{prefix or ''}{name}").unlink(missing_ok=True)
+        folder = as_path(dir_path, "dir_path")
+        _files.check_prefix(prefix)
+        _files.check_target(folder, overwrite)
+        self.data_file_ = _files.name_data(self.adata) if save_anndata else None
+        with staged(folder) as staging:
+            with _files.refusing_to_write(with_data=save_anndata):
+                super().save(str(staging), prefix, True, save_anndata, save_kwargs, **kwargs)
+            _files.check_whole(staging / f"{prefix or ''}model.pt")
+            if self.data_file_ is not None:
+                _files.rename_data(staging, prefix, self.data_file_, self.adata)
+        _files.remove_old_data(folder, prefix, keep=self.data_file_)
 
     @classmethod
     def load(
@@ -455,14 +461,20 @@ class PLKD(TrainingMixin, ConfidenceMixin, PredictionMixin, ExplanationMixin, Ba
         TypeError
             If ``adata`` is an AnnData and the reference was a MuData, or the other way round.
         """
-        folder = Path(dir_path)
+        folder = as_path(dir_path, "dir_path")
+        _files.check_prefix(prefix)
+        check_device(accelerator, device, called="device", single=True)
         _files.check_model(folder, prefix)
-        if adata is None and not any((folder / f"{prefix or ''}{name}").exists() for name in _files.DATA_FILES):
-            adata = False
-        of_mudata = _files.check_format(folder, prefix)["registry_"]["setup_method_name"] == "setup_mudata"
-        if adata is not None and adata is not False:
-            check_attached(adata, MuData if of_mudata else AnnData)
-        return super().load(str(dir_path), adata, accelerator, device, prefix, **kwargs)
+        with _files.in_present_format(folder, prefix, class_name=cls.__name__) as (current, attributes):
+            if adata is None:
+                adata = _files.saved_data(folder, prefix, attributes)
+            if adata is None or adata is False:
+                adata = False
+            else:
+                of_mudata = attributes["registry_"]["setup_method_name"] == "setup_mudata"
+                check_attached(adata, MuData if of_mudata else AnnData)
+            with _files.refusing_other_weights(folder):
+                return super().load(str(current), adata, accelerator, device, prefix, **kwargs)
 
     def __repr__(self) -> str:
         return self._summary()

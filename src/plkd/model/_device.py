@@ -1,0 +1,35 @@
+"""Where a model trains or is loaded to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+
+from plkd._compat import parse_device_args
+
+
+def check_device(accelerator: Any, devices: Any, *, called: str = "devices", single: bool = False) -> None:
+    """Refuse an accelerator that this machine lacks, before any work.
+
+    Parameters
+    ----------
+    accelerator, devices
+        As in scvi-tools.
+    called
+        What the caller calls the devices.
+    single
+        Whether only one is expected.
+
+    Raises
+    ------
+    ValueError
+        Naming both.
+    """
+    try:
+        parse_device_args(accelerator, devices, return_device="torch", validate_single_device=single)
+    except (MisconfigurationException, ValueError, TypeError, RuntimeError, AttributeError, IndexError) as error:
+        raise ValueError(
+            f"accelerator={accelerator!r} with {called}={devices!r} cannot be used here ({error}). Fix: pass "
+            f"accelerator='auto' and {called}='auto', or accelerator='cpu'."
+        ) from error

@@ -1,0 +1,176 @@
+"""A save that fails or is killed, at whichever moment, leaves the old model or the new one, whole."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import numpy as np
+import pytest
+
+from plkd import PLKD, Annotator
+from tests import moments
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="kills forked processes")
+
+
+@pytest.fixture(scope="module")
+def models(make_adata, make_model, train):
+    """Give two models that answer differently, trained on data of different sizes."""
+    return [train(make_model(make_adata(n), seed=n), 1) for n in (60, 90)]
+
+
+@pytest.fixture(scope="module")
+def query(make_adata):
+    return make_adata(12, seed=9)
+
+
+def save_whole(model, folder):
+    model.save(folder, overwrite=True, save_anndata=True)
+
+
+def save_both(model, folder):
+    from plkd.cli._train import save_model
+
+    save_model(model, folder)
+
+
+def export(model, folder):
+    model.export_student(folder, overwrite=True)
+
+
+def is_of(model, folder, query, *, with_data):
+    """Whether a folder holds just this model, with its own reference."""
+    loaded = PLKD.load(folder, accelerator="cpu")
+    assert (loaded.adata is not None) == with_data
+    same = np.allclose(loaded.predict(query, soft=True), model.predict(query, soft=True), atol=1e-6)
+    assert not with_data or (loaded.adata.n_obs == model.adata.n_obs) == same
+    return same
+
+
+def is_exported(model, folder, query):
+    found = Annotator.load(folder).predict(query, soft=True)
+    return np.allclose(found, model.predict(query, soft=True), atol=1e-6)
+
+
+def strike_each_moment(tmp_path, prepare, work, check):
+    """Kill, and fail, at every moment of some work on a folder; return the names of the moments."""
+    with moments.struck(-1, moments.die) as calls:
+        work(prepare(tmp_path / "counted"))
+    for number in range(len(calls)):
+        folder = prepare(tmp_path / f"killed_{number}")
+
+        def killed(number=number, folder=folder):
+            with moments.struck(number, moments.die):
+                work(folder)
+
+        assert moments.in_child(killed) == -9, calls[number]
+        check(folder, f"killed in {number}, {calls[number]}")
+        # What the killed one left behind does not hinder the next.
+        work(folder)
+
+        folder = prepare(tmp_path / f"failed_{number}")
+        with moments.struck(number, moments.fail) as so_far:
+            try:
+                work(folder)
+            except OSError as error:
+                assert "could not be written (No space left on device)" in str(error)
+                assert not isinstance(error, moments.Full)
+        check(folder, f"failed in {number}, {so_far[number]}")
+        # Only where removing them fails are temporary files left.
+        assert so_far[number] in ("rmdir", "unlink") or not [
+            *folder.parent.glob(".failed*.tmp"),
+            *folder.glob(".*.tmp"),
+        ]
+    return calls
+
+
+@pytest.mark.parametrize("over", ["nothing", "an old model with its data"])
+def test_model_with_its_data(models, query, tmp_path, over):
+    old, new = models
+
+    def prepare(folder):
+        if over != "nothing":
+            save_whole(old, folder)
+        return folder
+
+    def check(folder, moment):
+        if over == "nothing" and not folder.exists():
+            return
+        with_new = is_of(new, folder, query, with_data=True)
+        assert with_new or (over != "nothing" and is_of(old, folder, query, with_data=True)), moment
+
+    calls = strike_each_moment(tmp_path, prepare, lambda folder: save_whole(new, folder), check)
+    assert {"torch.save", "fsync", "replace"} <= set(calls)
+    assert len(list((tmp_path / "counted").iterdir())) == 2
+
+
+def test_model_without_data_over_one_with_data(models, query, tmp_path):
+    old, new = models
+
+    def prepare(folder):
+        save_whole(old, folder)
+        return folder
+
+    def check(folder, moment):
+        found = PLKD.load(folder, accelerator="cpu")
+        whose = new if found.adata is None else old
+        assert is_of(whose, folder, query, with_data=found.adata is not None), moment
+
+    strike_each_moment(tmp_path, prepare, lambda folder: new.save(folder, overwrite=True), check)
+    assert [path.name for path in (tmp_path / "counted").iterdir()] == ["model.pt"]
+
+
+def test_annotator(models, query, tmp_path):
+    old, new = models
+    exported = {}
+    for name, model in (("old", old), ("new", new)):
+        exported[name] = model.export_student(tmp_path / name)
+
+    def prepare(folder):
+        return shutil.copytree(tmp_path / "old", folder)
+
+    def check(folder, moment):
+        assert is_exported(new, folder, query) or is_exported(old, folder, query), moment
+
+    calls = strike_each_moment(tmp_path, prepare, lambda folder: exported["new"].save(folder, overwrite=True), check)
+    assert {"write_bytes", "fsync", "replace"} <= set(calls)
+
+
+def test_folder_of_the_command_line_never_holds_an_annotator_of_another_model(models, query, tmp_path):
+    old, new = models
+    save_both(old, tmp_path / "old")
+
+    def prepare(folder):
+        return shutil.copytree(tmp_path / "old", folder)
+
+    def check(folder, moment):
+        whose = new if is_of(new, folder, query, with_data=False) else old
+        assert is_of(whose, folder, query, with_data=False), moment
+        if (folder / "annotator.safetensors").exists():
+            assert is_exported(whose, folder, query), moment
+
+    strike_each_moment(tmp_path, prepare, lambda folder: save_both(new, folder), check)
+    assert sorted(path.name for path in (tmp_path / "counted").iterdir()) == ["annotator.safetensors", "model.pt"]
+
+
+@pytest.mark.parametrize("step", range(8))
+def test_killed_from_outside_at_any_time(models, query, tmp_path, step):
+    old, new = models
+    save_whole(old, tmp_path / "m")
+    moments.in_child(lambda: save_whole(new, tmp_path / "m"), killed_after=0.01 * step)
+    assert is_of(new, tmp_path / "m", query, with_data=True) or is_of(old, tmp_path / "m", query, with_data=True)
+    save_whole(new, tmp_path / "m")
+    assert is_of(new, tmp_path / "m", query, with_data=True)
+
+
+def test_a_users_own_file_of_that_name_is_never_removed(models, tmp_path):
+    """``plkd train adata.h5ad --out .``: the reference lies in the folder of the model."""
+    (tmp_path / "adata.h5ad").write_bytes(b"mine")
+    for _ in range(2):
+        models[0].save(tmp_path, overwrite=True)
+        models[0].save(tmp_path, overwrite=True, save_anndata=True)
+    assert (tmp_path / "adata.h5ad").read_bytes() == b"mine"
+    assert len(list(tmp_path.iterdir())) == 3
+    models[0].save(tmp_path, overwrite=True)
+    assert PLKD.load(tmp_path, accelerator="cpu").adata is None
