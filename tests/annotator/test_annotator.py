@@ -106,9 +106,9 @@ def test_wrong_folders_are_refused(trained, tmp_path):
 
 
 def test_newer_format_is_refused(annotator, tmp_path, monkeypatch):
-    monkeypatch.setattr("plkd.annotator._annotator.FORMAT", 2)
+    monkeypatch.setattr("plkd.annotator._annotator.FORMAT", 3)
     annotator.save(tmp_path / "a")
-    with pytest.raises(ValueError, match=r"format 2; this plkd reads up to 1"):
+    with pytest.raises(ValueError, match=r"format 3; this plkd reads up to 2"):
         Annotator.load(tmp_path / "a")
 
 

@@ -239,7 +239,7 @@ def test_newer_format_is_refused_before_anything_is_built(saved, tmp_path):
     content["attr_dict"]["format_"] += 1
     content["attr_dict"]["init_params_"] = {"kwargs": {}, "non_kwargs": {"from_the_future": 1}}
     torch.save(content, tmp_path / "model.pt")
-    with pytest.raises(ValueError, match=r"format 2; this plkd reads up to 1.*update plkd"):
+    with pytest.raises(ValueError, match=r"format 3; this plkd reads up to 2.*update plkd"):
         PLKD.load(tmp_path)
 
 

@@ -16,9 +16,18 @@ from plkd._migrate import Hops, migrate
 
 FILE_NAME = "annotator.safetensors"
 #: Version of the format; raised when it changes, together with a hop from the one before.
-FORMAT = 1
+FORMAT = 2
+
+
+def _uncalibrated(about: dict[str, Any]) -> dict[str, Any]:
+    """Format 1 knew no confidence."""
+    return {name: value for name, value in about.items() if name not in ("calibration", "novelty")} | {
+        "confidence": None
+    }
+
+
 #: By format, the function that turns the description of one into that of the next.
-HOPS: Hops = {}
+HOPS: Hops = {1: _uncalibrated}
 _BLANK = "0" * 64
 _MARK = b'"sha256":"'
 

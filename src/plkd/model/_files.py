@@ -24,9 +24,16 @@ from plkd.presets import Preset
 logger = logging.getLogger("plkd")
 
 #: Version of what a saved model holds; raised when that changes, together with a hop from the one before.
-FORMAT = 1
+FORMAT = 2
+
+
+def _uncalibrated(saved: dict[str, Any]) -> dict[str, Any]:
+    """Format 1 knew no confidence."""
+    return {**saved, "confidence_": None, "held_out_": None}
+
+
 #: By format, the function that turns the saved attributes of one into those of the next.
-HOPS: Hops = {}
+HOPS: Hops = {1: _uncalibrated}
 #: Names that scvi-tools gives to data saved with a model.
 DATA_FILES = ("adata.h5ad", "mdata.h5mu")
 #: What reading a file raises that is not what its name says.
