@@ -20,7 +20,7 @@ def table(names, **var):
 
 
 def specs(genes):
-    return ModalitySpec("rna", genes), ModalitySpec("protein", PROTEINS)
+    return ModalitySpec("rna", genes, name="rna"), ModalitySpec("protein", PROTEINS, name="prot")
 
 
 def test_genes_named_as_the_models_proteins_are_its_genes_by_their_identifiers():
@@ -44,5 +44,5 @@ def test_a_few_proteins_alone_are_the_models_proteins():
 
 
 def test_nothing_that_fits_and_nothing_to_be_told_names_what_was_expected():
-    with pytest.raises(ValueError, match=r"none of the model's modalities \(rna, protein\); found features 'a', 'b'"):
+    with pytest.raises(ValueError, match=r"none of the model's modalities \(rna, prot\); found features 'a', 'b'"):
         align_query(table(["a", "b"]), specs(SYMBOLS))
