@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import doctest
+import importlib
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -54,6 +57,10 @@ class TestSpeciesSlip:
         model = [f"GENE{i}" for i in range(20)]
         assert "differ only by case" in refusal(model, [*model[:2], *(name.lower() for name in model[2:])])
 
+    def test_few_variable_genes_of_another_species_are_told_too(self):
+        model = [f"GENE{i}" for i in range(200)]
+        assert "differ only by case" in refusal(model, [name.lower() for name in model[:15]])
+
     def test_the_line_for_one_species_works(self):
         query = pd.Index([name.lower() for name in SYMBOLS])
         assert "query.var_names = query.var_names.str.upper()" in refusal(SYMBOLS, query)
@@ -88,6 +95,16 @@ class TestTransposed:
     def test_cells_named_as_genes_do_no_harm_where_the_features_fit(self):
         assert align_features(SYMBOLS, SYMBOLS, cells=SYMBOLS).is_identity
         assert "transposed" not in refusal(SYMBOLS, ["x"], cells=["cell", "LYZ"])
+
+
+def test_a_choice_of_genes_is_told_from_other_names():
+    model = [f"GENE{i}" for i in range(100)]
+    assert "pass all genes that were measured, e.g. `query = query.raw.to_adata()`" in refusal(model, model[:19])
+    assert "same species and identifiers" in refusal(model, [model[0], *"abcdefghij"])
+
+
+def test_the_example_holds():
+    assert doctest.testmod(importlib.import_module("plkd.align._align")).failed == 0
 
 
 @pytest.mark.parametrize(

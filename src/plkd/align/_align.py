@@ -62,13 +62,8 @@ def align_features(
     --------
     >>> align_features(["CD3D", "MS4A1"], ["MS4A1", "LYZ", "CD3D"]).columns
     array([2, 0])
-    >>> print(
-    ...     align_features(
-    ...         ["CD3D", "MS4A1"],
-    ...         ["ENSG00000156738.19", "ENSG00000167286"],
-    ...         var=pd.DataFrame({"name": ["MS4A1", "CD3D"]}),
-    ...     )
-    ... )
+    >>> var = pd.DataFrame({"name": ["MS4A1", "CD3D"]}, index=["ENSG00000156738.19", "ENSG00000167286"])
+    >>> print(align_features(["CD3D", "MS4A1"], var.index, var=var))
     2 of 2 features found (100%), names taken from var['name'], reordered
     """
     model_names, query_names = as_index(model), as_index(query)

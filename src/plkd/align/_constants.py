@@ -11,3 +11,5 @@ MARGIN = 0.1
 #: Names that differ only by case are matched if they are at most this share of those found otherwise. Within a species
 #: they are a few in a hundred (C1orf112, C1ORF112); between human and mouse they are nearly all there are.
 CASE_SHARE = 0.25
+#: Two lists of names of which less than this share is in both are hardly names of the same things.
+ALIKE = 0.1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from plkd.align._constants import FLOOR
+from plkd.align._constants import ALIKE, FLOOR
 from plkd.align._match import match_names, text_columns
 from plkd.align._names import by_name, ensembl_prefix, examples, folded, n_shared
 
@@ -39,7 +39,13 @@ def too_few(
         f"Only {n_found} of the model's {len(model)} features are in {called} ({n_found / max(len(model), 1):.0%}); "
         f"expected at least {floor:.0%}. Model: {examples(model)}; query: {examples(query)}. "
     )
-    return found + (recognised(model, query, n_found, kind=kind, var=var, cells=cells) or _ELSE[kind])
+    reason = recognised(model, query, n_found, kind=kind, var=var, cells=cells)
+    if reason is None and kind == "rna" and n_found > ALIKE * len(query):
+        reason = (
+            "The names are alike, but the query holds few of the genes, as after choosing variable ones. Fix: pass all genes "
+            "that were measured, e.g. `query = query.raw.to_adata()` where .raw holds them."
+        )
+    return found + (reason or _ELSE[kind])
 
 
 def recognised(
@@ -67,7 +73,7 @@ def recognised(
         )
     if in_model and in_query and in_model != in_query:
         return f"The identifiers are those of two species, {in_model}... and {in_query}... {_ORTHOLOGUES}"
-    if n_shared(folded(model), folded(query)) > max(2 * n_found, 0.1 * len(model)):
+    if n_shared(folded(model), folded(query)) > max(2 * n_found, ALIKE * min(len(model), len(query))):
         return (
             f"The names differ only by case, as human (CD3D) and mouse (Cd3d) symbols do. {_ORTHOLOGUES} If the species is "
             "the same, write the names as the model does, e.g. `query.var_names = query.var_names.str.upper()`."

@@ -10,14 +10,11 @@ import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
-from plkd.align import FLOOR, likeness, slip
+from plkd.align import ALIKE, FLOOR, likeness, slip
 from plkd.data._spec import ModalitySpec, Table, find_table, layer_table, modality_table
 from plkd.patterns import looks_like_peaks
 
 logger = logging.getLogger("plkd")
-
-#: Two lists of which less than this share is in both are hardly lists of the same things.
-_ALIKE = 0.1
 
 
 def find_tables(data: AnnData | MuData, specs: Sequence[ModalitySpec]) -> dict[str, Table]:
@@ -58,7 +55,7 @@ def _by_features(
         part = _part(data, name)
         scores = {spec.kind: likeness(spec.features, part.var_names, kind=spec.kind, var=part.var) for spec in specs}
         best = max(specs, key=lambda spec: scores[spec.kind][1])
-        if scores[best.kind][1] < _ALIKE:
+        if scores[best.kind][1] < ALIKE:
             # Genes of another species, or turned into cells, may still look like a few proteins.
             best = next((spec for spec in specs if _slipped(part, spec)), best)
         alike[best.kind].append((scores[best.kind][0], name))
