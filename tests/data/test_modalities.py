@@ -39,6 +39,21 @@ def test_genes_of_another_species_are_not_taken_for_the_proteins_they_look_like(
         align_query(mouse, specs(SYMBOLS))
 
 
+def test_genes_of_other_names_beside_proteins_that_fit_are_refused_rather_than_left_out_in_silence():
+    genes = table([f"ENSMUSG{i:011d}" for i in range(100)])
+    for name in ("rna", "gex"):
+        query = MuData({name: genes, "prot": table(PROTEINS)})
+        with pytest.raises(ValueError, match=r"query uses Ensembl .*Or leave this modality out"):
+            align_query(query, specs(SYMBOLS))
+    spots = table([f"spot{i}" for i in range(100)])
+    assert set(align_query(MuData({"spatial": spots, "prot": table(PROTEINS)}), specs(SYMBOLS))) == {"protein"}
+
+
+def test_a_table_that_fits_comes_before_one_of_other_names():
+    query = MuData({"mouse": table([name.capitalize() for name in SYMBOLS]), "human": table(SYMBOLS)})
+    assert align_query(query, specs(SYMBOLS))["rna"].table.name == "human"
+
+
 def test_a_few_proteins_alone_are_the_models_proteins():
     assert set(align_query(table(PROTEINS[:2]), specs(SYMBOLS))) == {"protein"}
 

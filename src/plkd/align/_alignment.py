@@ -34,9 +34,7 @@ class Alignment:
     @property
     def present(self) -> np.ndarray:
         """Whether the data set has each feature of the model, bool."""
-        if sparse.issparse(self.columns):
-            return np.diff(self.columns.tocsc().indptr) > 0
-        return self.columns >= 0
+        return present(self.columns)
 
     @property
     def fraction(self) -> float:
@@ -69,3 +67,8 @@ class Alignment:
         if (np.diff(self.columns[self.present]) < 0).any():
             parts.append("reordered")
         return parts
+
+
+def present(columns: Any) -> np.ndarray:
+    """Whether there is a column for each feature of the model, bool; ``columns`` as in :class:`Alignment`."""
+    return np.diff(columns.tocsc().indptr) > 0 if sparse.issparse(columns) else columns >= 0

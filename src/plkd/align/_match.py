@@ -9,11 +9,14 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from plkd.align._alignment import present
 from plkd.align._constants import CASE_SHARE, COMFORT, FLOOR, MARGIN
 from plkd.align._names import as_index, by_name, fill, folded, unversioned
 from plkd.patterns import looks_like_peaks, overlap_map, plain_protein_name
 
+#: No panel of antibodies is longer; to read each of many thousand genes as an antibody takes seconds.
 _LONGEST_PANEL = 2000
+#: Names at either end of a list that tell whether it is one of peaks.
 _LOOKED_AT = 500
 
 
@@ -41,9 +44,7 @@ class Match:
     @property
     def found(self) -> np.ndarray:
         """Whether each feature of the model was found, bool."""
-        if sparse.issparse(self.columns):
-            return np.diff(self.columns.tocsc().indptr) > 0
-        return self.columns >= 0
+        return present(self.columns)
 
     @property
     def fraction(self) -> float:
@@ -55,7 +56,6 @@ class Match:
 def best_match(model: pd.Index, query: pd.Index, var: pd.DataFrame | None, kind: str) -> Match:
     """Match ``var_names`` or, where they fit badly, the column of ``var`` that fits clearly better."""
     own = match_names(model, query, kind)
-    # No panel is as long as a list of genes, and reading each of those as an antibody takes seconds.
     if own.fraction >= COMFORT or var is None or (kind == "protein" and len(query) > _LONGEST_PANEL):
         return own
     best = own

@@ -51,24 +51,33 @@ def _by_features(
 ) -> dict[str, Table]:
     """Find the modality of the model that each of some tables holds, beside those found by name."""
     alike: dict[str, list[tuple[float, str | None]]] = {spec.kind: [] for spec in specs}
+    slipped: dict[str, str | None] = {}
     for name in names:
         part = _part(data, name)
         scores = {spec.kind: likeness(spec.features, part.var_names, kind=spec.kind, var=part.var) for spec in specs}
-        best = max(specs, key=lambda spec: scores[spec.kind][1])
-        if scores[best.kind][1] < ALIKE:
+        kind = max(scores, key=lambda kind: scores[kind][1])
+        if min(scores[kind][0] / FLOOR, scores[kind][1] / ALIKE) < 1 and (other := _slipped(part, specs)):
             # Genes of another species, or turned into cells, may still look like a few proteins.
-            best = next((spec for spec in specs if _slipped(part, spec)), best)
-        alike[best.kind].append((scores[best.kind][0], name))
+            slipped.setdefault(other, name)
+        else:
+            alike[kind].append((scores[kind][0], name))
     held = {
         kind: [name for share, name in tables if share >= FLOOR] for kind, tables in alike.items() if kind not in found
     }
+    for kind in slipped.keys() & held.keys():
+        # To be refused with the reason, rather than left out in silence.
+        held[kind] = held[kind] or [slipped[kind]]
     intervals = [name for name in names if looks_like_peaks(_part(data, name).var_names)]
     if "atac" in alike and "atac" not in found and not held["atac"] and len(intervals) == 1:
         # Intervals elsewhere on the genome: another build, more likely than another kind of features. To be refused as such.
         held["atac"] = intervals
     if not found and not any(held.values()):
         # Nothing fits; what comes nearest says best what is wrong with it.
-        kind, name = _nearest(data, specs, names, alike)
+        share, kind, name = max(
+            ((share, kind, name) for kind, tables in alike.items() for share, name in tables), key=lambda one: one[0]
+        )
+        if share == 0 and len(specs) + len(names) > 2:
+            raise ValueError(_nothing(data, specs))
         held[kind] = [name]
     chosen: dict[str, Table] = {}
     for spec in specs:
@@ -86,27 +95,12 @@ def _by_features(
     return chosen
 
 
-def _nearest(
-    data: AnnData | MuData,
-    specs: Sequence[ModalitySpec],
-    names: Sequence[str | None],
-    alike: Mapping[str, Sequence[tuple[float, str | None]]],
-) -> tuple[str, str | None]:
-    """Return a kind and the table that is to be refused as such."""
-    for name in names:
-        for spec in specs:
-            if _slipped(_part(data, name), spec):
-                return spec.kind, name
-    share, kind, name = max(
-        ((share, kind, name) for kind, tables in alike.items() for share, name in tables), key=lambda one: one[0]
-    )
-    if share == 0 and len(specs) + len(names) > 2:
-        raise ValueError(_nothing(data, specs))
-    return kind, name
-
-
-def _slipped(part: AnnData, spec: ModalitySpec) -> bool:
-    return slip(spec.features, part.var_names, kind=spec.kind, var=part.var, cells=part.obs_names)
+def _slipped(part: AnnData, specs: Sequence[ModalitySpec]) -> str | None:
+    """Return the kind of features that a table has under names that do not fit for a reason that can be told."""
+    for spec in specs:
+        if slip(spec.features, part.var_names, kind=spec.kind, var=part.var, cells=part.obs_names):
+            return spec.kind
+    return None
 
 
 def _nothing(data: AnnData | MuData, specs: Sequence[ModalitySpec]) -> str:
