@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from plkd import datasets, patterns, pl, presets
+    from plkd.align import AlignmentReport
     from plkd.annotator import Annotator
     from plkd.inference import add_annotation
     from plkd.model import PLKD
@@ -17,6 +18,7 @@ __version__ = version("plkd")
 
 #: Public name -> module it lives in; loaded when first used, so that importing plkd stays light.
 _HOME = {
+    "AlignmentReport": "plkd.align",
     "Annotator": "plkd.annotator",
     "PLKD": "plkd.model",
     "PatternSet": "plkd.patterns",
@@ -27,7 +29,17 @@ _HOME = {
     "presets": "plkd.presets",
 }
 
-__all__ = ["PLKD", "Annotator", "PatternSet", "add_annotation", "datasets", "patterns", "pl", "presets"]
+__all__ = [
+    "PLKD",
+    "AlignmentReport",
+    "Annotator",
+    "PatternSet",
+    "add_annotation",
+    "datasets",
+    "patterns",
+    "pl",
+    "presets",
+]
 
 
 def __getattr__(name: str) -> Any:

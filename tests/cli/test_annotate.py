@@ -139,3 +139,23 @@ def test_over_clustering_by_a_column_that_is_not_there_is_refused(files, tmp_pat
     assert annotate(files.query, files.model, "--out", tmp_path / "out.h5ad", "--over-clustering", "leiden") == 1
     assert "over_clustering='leiden' is no column of adata.obs" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_what_was_found_of_the_features_is_said_once_on_stderr(files, tmp_path, capsys):
+    adata = read_h5ad(files.query)[:, ::-1].copy()
+    adata.var["symbol"] = adata.var_names
+    adata.var_names = [f"id{i}" for i in range(adata.n_vars)]
+    adata.write_h5ad(tmp_path / "query.h5ad")
+    (tmp_path / "m").mkdir()
+    shutil.copy(files.model / "model.pt", tmp_path / "m")
+    for model in (files.model, tmp_path / "m"):
+        capsys.readouterr()
+        assert annotate(tmp_path / "query.h5ad", model, "--table", tmp_path / "out.csv", "--overwrite") == 0
+        lines = [line for line in capsys.readouterr().err.splitlines() if "features found" in line]
+        assert lines == [
+            f"warning: Query: {adata.n_obs} cells, 60 of 60 features found (100%), names taken from var['symbol'], reordered"
+        ]
+    assert annotate(files.query, files.model, "--table", tmp_path / "plain.csv") == 0
+    assert "all 60 features found, in the model's order" in capsys.readouterr().err
+    found, expected = (pd.read_csv(tmp_path / f"{name}.csv") for name in ("out", "plain"))
+    pd.testing.assert_frame_equal(found, expected, atol=1e-5)

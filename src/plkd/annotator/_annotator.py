@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import copy
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +18,7 @@ from mudata import MuData, read_h5mu
 
 from plkd import inference
 from plkd._files import as_path, staged
+from plkd.align import AlignmentReport
 from plkd.annotator._file import FILE_NAME, FORMAT, read_annotator, write_annotator
 from plkd.confidence import Confidence
 from plkd.data import Cells, ModalitySpec, open_query
@@ -329,6 +331,51 @@ class Annotator:
             ),
             specs=specs,
         )
+
+    def alignment_report(self, adata: AnnData | MuData | str | Path) -> AlignmentReport:
+        """Say which of the Student's features a query has, overall and pattern by pattern.
+
+        Parameters
+        ----------
+        adata
+            As in :meth:`predict`; only its names are looked at.
+
+        Raises
+        ------
+        ValueError
+            As in :meth:`predict`, if too few features are found.
+        """
+        with _opened(adata) as query:
+            return inference.alignment_report(query, self.patterns, self.modalities)
+
+    def rename_features(self, mapping: Mapping[str, str] | pd.Series) -> Annotator:
+        """Return this Annotator under other names of its features: other identifiers, or orthologues.
+
+        Parameters
+        ----------
+        mapping
+            Dict or Series, name in :attr:`features` to new name. Features that are not in it, or have no new name there
+            (missing, empty), keep theirs; names that are no features are ignored. It applies to all modalities.
+
+        Returns
+        -------
+        A new Annotator, to be saved as any other; its patterns hold the new names too, and it shares the weights of this
+        one, which stays as it is.
+
+        Raises
+        ------
+        TypeError
+            If ``mapping`` is neither a dict nor a Series.
+        ValueError
+            If it holds none of the features, gives one two names, or two features of a modality would get one name.
+
+        Examples
+        --------
+        >>> mouse = human.rename_features({"CD3D": "Cd3d", "MS4A1": "Ms4a1"})  # doctest: +SKIP
+        """
+        other = copy(self)
+        other.patterns, other.modalities = inference.rename_features(self.patterns, self.modalities, mapping)
+        return other
 
     def __repr__(self) -> str:
         features = inference.features_in_words(self.modalities)

@@ -5,18 +5,21 @@ from __future__ import annotations
 from plkd.data._cells import Cells, Modality
 from plkd.data._matrix import get_matrix, layer_names
 from plkd.data._obs import as_text, find_column, obs_column, ordered_categories, text_of
-from plkd.data._query import open_query
+from plkd.data._query import Aligned, align_query, align_table, open_query
 from plkd.data._rows import Rows
 from plkd.data._scale import Scale, detect_scale
 from plkd.data._spec import ModalitySpec, Table, find_table, layer_table, modality_table, obsm_table
 
 __all__ = [
+    "Aligned",
     "Cells",
     "Modality",
     "ModalitySpec",
     "Rows",
     "Scale",
     "Table",
+    "align_query",
+    "align_table",
     "as_text",
     "detect_scale",
     "find_column",

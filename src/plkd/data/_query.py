@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
-from plkd.align import COMFORT, FLOOR, Alignment, align_features, likeness
+from plkd.align import COMFORT, Alignment, align_features
 from plkd.data._cells import Cells, Modality
+from plkd.data._modalities import find_tables
 from plkd.data._rows import Rows
 from plkd.data._scale import detect_scale
-from plkd.data._spec import ModalitySpec, Table, find_table, layer_table, modality_table
-from plkd.patterns import looks_like_peaks
+from plkd.data._spec import ModalitySpec, Table
 
 logger = logging.getLogger("plkd")
 
 _IN_WORDS = {"counts": "counts", "log": "log-normalised values"}
+
+
+@dataclass(frozen=True)
+class Aligned:
+    """A modality of a data set, and where the model's features stand in it."""
+
+    table: Table
+    alignment: Alignment
 
 
 def open_query(data: AnnData | MuData, specs: Sequence[ModalitySpec], *, called: str = "Query") -> Cells:
@@ -46,141 +53,83 @@ def open_query(data: AnnData | MuData, specs: Sequence[ModalitySpec], *, called:
         If there is no modality of the model, too few features are found, values are negative or not finite, or a cell
         was measured in no modality of the model.
     """
-    if not isinstance(data, AnnData | MuData):
-        raise TypeError(f"The query is a {type(data).__name__}; expected an AnnData or a MuData.")
-    tables = _tables(data, specs)
+    aligned = align_query(data, specs)
     modalities = {}
     for spec in specs:
-        table = tables.get(spec.kind)
-        if table is None:
+        found = aligned.get(spec.kind)
+        if found is None:
             modalities[spec.kind] = Modality.absent(len(spec.features), data.n_obs)
         else:
-            modalities[spec.kind] = _modality(table, spec, called, alone=len(specs) == 1)
+            modalities[spec.kind] = _modality(found, spec, called if len(specs) == 1 else f"{called}, {spec.called}")
     cells = Cells(modalities, data.n_obs)
     lost = np.flatnonzero(~cells.measured().any(axis=1))
     if len(lost):
-        names = [table.name for table in tables.values()]
+        names = [found.table.name for found in aligned.values()]
         raise ValueError(
             f"{len(lost)} of {data.n_obs} cells were measured in none of the model's modalities "
-            f"({_names(specs)}), e.g. {list(data.obs_names[lost[:3]])}. Fix: leave them out, "
+            f"({', '.join(spec.called for spec in specs)}), e.g. {list(data.obs_names[lost[:3]])}. Fix: leave them out, "
             f"`mdata[np.any([mdata.obs_names.isin(mdata[m].obs_names) for m in {names}], axis=0)]`."
         )
     return cells
 
 
-def _modality(table: Table, spec: ModalitySpec, called: str, *, alone: bool) -> Modality:
-    """Align and check one modality, the model's only one or one of several."""
-    if alone:
-        alignment = align_features(spec.features, table.features, kind=spec.kind)
-    else:
-        called = f"{called}, {spec.called}"
-        alignment = _aligned(table, spec)
+def align_query(data: AnnData | MuData, specs: Sequence[ModalitySpec]) -> dict[str, Aligned]:
+    """Return the data set's modalities by kind, aligned; the values are not looked at.
+
+    Parameters
+    ----------
+    data, specs
+        As in :func:`open_query`.
+
+    Raises
+    ------
+    TypeError, KeyError, ValueError
+        As in :func:`open_query`, for names and layers.
+    """
+    if not isinstance(data, AnnData | MuData):
+        raise TypeError(f"The query is a {type(data).__name__}; expected an AnnData or a MuData.")
+    tables = find_tables(data, specs)
+    return {
+        spec.kind: Aligned(tables[spec.kind], align_table(tables[spec.kind], spec, alone=len(specs) == 1))
+        for spec in specs
+        if spec.kind in tables
+    }
+
+
+def align_table(table: Table, spec: ModalitySpec, *, alone: bool = True) -> Alignment:
+    """Align one table to a modality, the model's only one or one of several.
+
+    Raises
+    ------
+    ValueError
+        If too few features are found, or names that the model uses repeat.
+    """
+    called = "the query" if alone else table.where
+    try:
+        return align_features(
+            spec.features, table.features, kind=spec.kind, var=table.var, cells=table.cells, called=called
+        )
+    except ValueError as error:
+        if alone:
+            raise
+        raise ValueError(f"{error} Or leave this modality out: the model annotates from the others.") from None
+
+
+def _modality(found: Aligned, spec: ModalitySpec, called: str) -> Modality:
+    """Check the values of one modality, and say what was found of it."""
+    table, alignment = found.table, found.alignment
     rows = Rows(table.matrix, alignment.columns)
     looked_at = Rows(rows.matrix) if rows.in_memory else rows
     scale = detect_scale(looked_at, table.where, kind=spec.kind, other_layers=table.layers)
-    say = logger.warning if alignment.fraction < COMFORT else logger.info
+    # Names from elsewhere than var_names are said where only warnings are shown too.
+    is_plain = alignment.fraction >= COMFORT and alignment.names == "var_names"
     n_cells = rows.n_obs if table.position is None else int((table.position >= 0).sum())
-    say("%s: %d cells, %s", called, n_cells, alignment)
+    (logger.info if is_plain else logger.warning)("%s: %d cells, %s", called, n_cells, alignment)
     if scale != spec.scale:
         logger.warning(
             "The query holds %s, the reference held %s; labels may suffer. Fix: pass both on the same scale.",
             _IN_WORDS[scale],
             _IN_WORDS[spec.scale],
         )
-    found = None if alignment.present.all() else alignment.present
-    return Modality(rows, scale, found, table.where, table.position)
-
-
-def _aligned(table: Table, spec: ModalitySpec) -> Alignment:
-    try:
-        return align_features(spec.features, table.features, kind=spec.kind, called=table.where)
-    except ValueError as error:
-        raise ValueError(f"{error} Or leave this modality out: the model annotates from the others.") from None
-
-
-def _tables(data: AnnData | MuData, specs: Sequence[ModalitySpec]) -> dict[str, Table]:
-    """Return the data set's tables by kind: under the reference's names or, failing that, by their features."""
-    tables = {}
-    if _same_form(data, specs):
-        tables = {spec.kind: table for spec in specs if (table := find_table(data, spec)) is not None}
-    taken = [table.name for table in tables.values()]
-    free = [name for name in (data.mod if isinstance(data, MuData) else [None]) if name not in taken]
-    if free and len(tables) < len(specs):
-        tables |= _by_features(data, specs, free, tables)
-    missing = [spec.called for spec in specs if spec.kind not in tables]
-    if missing and tables:
-        logger.info("The query has no %s: annotated by the rest", " and no ".join(missing))
-    return tables
-
-
-def _same_form(data: AnnData | MuData, specs: Sequence[ModalitySpec]) -> bool:
-    """Whether a data set is laid out as the reference was."""
-    if isinstance(data, MuData):
-        return specs[0].name is not None
-    in_obsm = [spec.obsm for spec in specs if spec.obsm is not None]
-    return specs[0].name is None and (not in_obsm or any(key in data.obsm for key in in_obsm))
-
-
-def _by_features(
-    data: AnnData | MuData, specs: Sequence[ModalitySpec], names: Sequence[str | None], found: Mapping[str, Table]
-) -> dict[str, Table]:
-    """Find the modality of the model that each of some tables holds, beside those found by name."""
-    alike: dict[str, list[tuple[float, str | None]]] = {spec.kind: [] for spec in specs}
-    for name in names:
-        scores = {spec.kind: likeness(spec.features, _features(data, name), kind=spec.kind) for spec in specs}
-        best = max(specs, key=lambda spec: scores[spec.kind][1])
-        alike[best.kind].append((scores[best.kind][0], name))
-    held = {
-        kind: [name for share, name in tables if share >= FLOOR] for kind, tables in alike.items() if kind not in found
-    }
-    intervals = [name for name in names if looks_like_peaks(_features(data, name))]
-    if "atac" in alike and "atac" not in found and not held["atac"] and len(intervals) == 1:
-        # Intervals elsewhere on the genome: another build, more likely than another kind of features. To be refused as such.
-        held["atac"] = intervals
-    if not found and not any(held.values()):
-        # Nothing fits; what comes nearest says best what is wrong with it.
-        share, kind, name = max(
-            ((share, kind, name) for kind, tables in alike.items() for share, name in tables), key=lambda one: one[0]
-        )
-        if share == 0 and len(specs) + len(names) > 2:
-            raise ValueError(_nothing(data, specs))
-        held[kind] = [name]
-    chosen: dict[str, Table] = {}
-    for spec in specs:
-        own = held.get(spec.kind, [])
-        if len(own) > 1:
-            raise ValueError(
-                f"Several modalities of the query hold the model's {spec.called} features: {own}; expected one. Fix: "
-                f"leave the others out, e.g. pass `mdata[{own[0]!r}]` alone."
-            )
-        for name in own:
-            chosen[spec.kind] = _read(data, name, spec.layer)
-            if len(specs) > 1 or name is not None:
-                taken = "The query" if name is None else f"mdata[{name!r}]"
-                logger.info("%s is taken as the model's %s", taken, spec.called)
-    return chosen
-
-
-def _nothing(data: AnnData | MuData, specs: Sequence[ModalitySpec]) -> str:
-    found = f"modalities {list(data.mod)}" if isinstance(data, MuData) else f"features {_examples(data.var_names)}"
-    wanted = "; ".join(f"{spec.called}: {_examples(pd.Index(spec.features))}" for spec in specs)
-    return (
-        f"The query holds none of the model's modalities ({_names(specs)}); found {found}. Fix: name its modalities as the "
-        f"reference's, or pass features of the same names ({wanted})."
-    )
-
-
-def _read(data: Any, name: str | None, layer: str | None) -> Table:
-    return layer_table(data, layer) if name is None else modality_table(data, name, layer)
-
-
-def _features(data: Any, name: str | None) -> pd.Index:
-    return data.var_names if name is None else data.mod[name].var_names
-
-
-def _names(specs: Sequence[ModalitySpec]) -> str:
-    return ", ".join(spec.called for spec in specs)
-
-
-def _examples(names: pd.Index) -> str:
-    return ", ".join(repr(str(name)) for name in names[:3])
+    present = None if alignment.present.all() else alignment.present
+    return Modality(rows, scale, present, table.where, table.position)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -81,6 +81,10 @@ class Table:
         For each cell of the data set its row in ``matrix``, ``-1`` where it was not measured; None: row by row.
     name
         Name of the modality in a MuData; None in an AnnData.
+    var
+        Table of the columns, in which other names of them may stand; None: there is none.
+    cells
+        Names of the rows.
     """
 
     matrix: Any
@@ -89,6 +93,8 @@ class Table:
     layers: tuple[str, ...] = ()
     position: np.ndarray | None = None
     name: str | None = None
+    var: pd.DataFrame | None = None
+    cells: pd.Index = field(default_factory=lambda: pd.Index([]))
 
 
 def find_table(data: AnnData | MuData, spec: ModalitySpec) -> Table | None:
@@ -114,9 +120,8 @@ def find_table(data: AnnData | MuData, spec: ModalitySpec) -> Table | None:
 def layer_table(adata: AnnData, layer: str | None, *, called: str = "adata") -> Table:
     """Return ``X`` or a layer of an AnnData."""
     matrix, where = get_matrix(adata, layer, called=called)
-    return Table(
-        matrix, text_names(adata.var_names), where, tuple(str(name) for name in adata.layers.keys() if name is not None)
-    )
+    layers = tuple(str(name) for name in adata.layers.keys() if name is not None)
+    return Table(matrix, text_names(adata.var_names), where, layers, var=adata.var, cells=adata.obs_names)
 
 
 def text_names(names: pd.Index) -> pd.Index:

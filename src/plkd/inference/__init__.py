@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from plkd.inference._alignment import alignment_report
 from plkd.inference._attribution import pattern_attribution
 from plkd.inference._membership import features_in_words, members, membership_by_kind, names_by_kind
 from plkd.inference._modality import JOINT, kind_of, modality_weights, restricted
+from plkd.inference._rename import rename_features
 from plkd.inference._run import StudentOutput, batch_size_for, chosen_cells, run_student, to_device
 from plkd.inference._table import (
     add_annotation,
@@ -22,6 +24,7 @@ __all__ = [
     "StudentOutput",
     "TeacherOutputs",
     "add_annotation",
+    "alignment_report",
     "annotate_cells",
     "annotation_table",
     "batch_size_for",
@@ -37,6 +40,7 @@ __all__ = [
     "pattern_attribution",
     "probability_frame",
     "rejection_rate",
+    "rename_features",
     "restricted",
     "run_student",
     "run_teacher",

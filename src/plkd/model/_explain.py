@@ -12,6 +12,7 @@ from anndata import AnnData
 from mudata import MuData
 
 from plkd import inference
+from plkd.align import AlignmentReport
 from plkd.data import Cells, ModalitySpec, as_text, obs_column
 from plkd.inference import TeacherOutputs
 from plkd.module import PLKDModule
@@ -29,6 +30,7 @@ class ExplanationMixin:
     _specs: Sequence[ModalitySpec]
     _patterns: PatternSet
     _memberships: Mapping[str, sp.csc_matrix]
+    _attached: Callable[[Any], Any]
     _check_ready: Callable[[str], None]
     _chosen: Callable[..., tuple[Cells, pd.Index, np.ndarray]]
     _scaling: Callable[[], dict[str, Any]]
@@ -121,6 +123,21 @@ class ExplanationMixin:
         weights = inference.modality_weights(self._scaling(), self.module.student, cells, chosen, batch_size=batch_size)
         frame = pd.DataFrame(weights, index=names[chosen], columns=[spec.called for spec in self._specs])
         return self._grouped(frame, adata, groupby, chosen)
+
+    def alignment_report(self, adata: AnnData | MuData | None = None) -> AlignmentReport:
+        """Say which of the model's features a query has, overall and pattern by pattern.
+
+        Parameters
+        ----------
+        adata
+            As in :meth:`predict`; only its names are looked at. The model need not be trained.
+
+        Raises
+        ------
+        ValueError
+            As in :meth:`predict`, if too few features are found.
+        """
+        return inference.alignment_report(self._attached(adata), self._patterns, self._specs)
 
     @property
     def token_kinds(self) -> pd.Series:

@@ -14,8 +14,17 @@ from mudata import MuData
 from scvi import REGISTRY_KEYS
 from scvi.data.fields import BaseAnnDataField, CategoricalObsField
 
-from plkd.align import align_features
-from plkd.data import ModalitySpec, Rows, Table, as_text, detect_scale, find_column, find_table, ordered_categories
+from plkd.data import (
+    ModalitySpec,
+    Rows,
+    Table,
+    align_table,
+    as_text,
+    detect_scale,
+    find_column,
+    find_table,
+    ordered_categories,
+)
 from plkd.model._clusters import cluster_cells
 
 logger = logging.getLogger("plkd")
@@ -93,7 +102,7 @@ class ModalityField(BaseAnnDataField):
         """Register another data set under the reference's features and scale; it is aligned when it is read."""
         table = find_table(adata_target, self.spec)
         if table is not None:
-            align_features(state_registry[self.COLUMN_NAMES_KEY], table.features, kind=self.spec.kind)
+            align_table(table, ModalitySpec.from_dict(state_registry[self.SPEC_KEY]))
             detect_scale(Rows(table.matrix), table.where, kind=self.spec.kind, other_layers=table.layers)
         return dict(state_registry)
 

@@ -349,10 +349,15 @@ class PLKD(TrainingMixin, ConfidenceMixin, PredictionMixin, ExplanationMixin, Ba
     def _cells(self, adata: AnnData | MuData | None) -> tuple[Cells, pd.Index]:
         """Return the cells of a query, or of the reference if None, aligned to the model, and their names."""
         called = "Reference" if adata is None or adata is self.adata else "Query"
+        adata = self._attached(adata)
+        return open_query(adata, self._specs, called=called), adata.obs_names
+
+    def _attached(self, adata: AnnData | MuData | None) -> AnnData | MuData:
+        """Return the data, or the reference if None."""
         adata = self.adata if adata is None else adata
         if adata is None:
             raise ValueError("The model was loaded without its reference: pass the data to annotate.")
-        return open_query(adata, self._specs, called=called), adata.obs_names
+        return adata
 
     # files -------------------------------------------------------------------------------------------------------
 

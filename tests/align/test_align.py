@@ -1,4 +1,4 @@
-"""Features matched by name: the index map, the one line of report, and every refusal with its remedy."""
+"""Features matched by name: the index map, the one line of report, and the floor."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from plkd.align import align_features, likeness
 
 SYMBOLS = ["CD3D", "MS4A1", "LYZ", "NKG7", "PPBP"]
-ENSEMBL = [f"ENSG{i:011d}" for i in range(5)]
 
 names = st.text(st.characters(categories=("L", "N", "P")), min_size=1, max_size=5)
 
@@ -92,54 +91,6 @@ class TestFloor:
 
     def test_an_empty_query_is_refused(self):
         assert "Only 0 of the model's 5 features" in refusal(SYMBOLS, [])
-
-
-class TestRemedies:
-    def test_the_model_has_identifiers_and_the_query_symbols(self):
-        message = refusal(ENSEMBL, SYMBOLS)
-        assert "The model uses Ensembl identifiers, the query symbols" in message
-        assert 'query.var_names = query.var["gene_ids"]' in message
-
-    def test_the_query_has_identifiers_and_the_model_symbols(self):
-        message = refusal(SYMBOLS, ENSEMBL)
-        assert "The query uses Ensembl identifiers, the model symbols" in message
-        assert 'query.var["gene_symbols"]' in message
-
-    @pytest.mark.parametrize(("model", "query"), [("", ".3"), (".1", ""), (".1", ".12")])
-    def test_version_suffixes_differ(self, model, query):
-        message = refusal([name + model for name in ENSEMBL], [name + query for name in ENSEMBL])
-        assert "Version suffixes differ" in message
-        assert r'str.replace(r"\.\d+$", "", regex=True)' in message
-
-    def test_the_remedy_for_version_suffixes_works(self):
-        query = pd.Index([name + ".7" for name in ENSEMBL])
-        assert align_features(ENSEMBL, query.str.replace(r"\.\d+$", "", regex=True)).is_identity
-
-    def test_mouse_identifiers_count_as_identifiers(self):
-        mouse = [f"ENSMUSG{i:011d}" for i in range(5)]
-        assert "The query uses Ensembl identifiers" in refusal(SYMBOLS, mouse)
-        message = refusal(ENSEMBL, mouse)
-        assert "Version suffixes" not in message
-        assert "same species and identifiers" in message
-
-    def test_names_differ_by_case_only(self):
-        message = refusal(SYMBOLS, [name.capitalize() for name in SYMBOLS])
-        assert "The names differ only by case" in message
-        assert "map orthologues" in message
-        assert "'Cd3d'" in message
-
-    def test_a_few_chance_hits_do_not_hide_the_case(self):
-        model = [f"GENE{i}" for i in range(20)]
-        query = [*model[:2], *(name.lower() for name in model[2:])]
-        assert "differ only by case" in refusal(model, query)
-
-    def test_nothing_recognisable(self):
-        message = refusal(SYMBOLS, ["cell_1", "cell_2"])
-        assert "same species and identifiers as the reference; is the matrix transposed?" in message
-
-    def test_most_names_decide_what_kind_they_are(self):
-        assert "The query uses Ensembl" in refusal(SYMBOLS, [*ENSEMBL[:4], "tdTomato"])
-        assert "The query uses Ensembl" not in refusal(SYMBOLS, [*ENSEMBL[:2], "a", "b"])
 
 
 def test_peaks_found_by_name_do_not_take_those_they_overlap_too():
