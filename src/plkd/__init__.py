@@ -7,11 +7,12 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from plkd import datasets, patterns, pl, presets
+    from plkd import datasets, metrics, patterns, pl, presets
     from plkd.annotator import Annotator
     from plkd.inference import add_annotation
     from plkd.model import PLKD
     from plkd.patterns import PatternSet
+    from plkd.report import Report
 
 __version__ = version("plkd")
 
@@ -29,7 +30,18 @@ _HOME = {
     "presets": "plkd.presets",
 }
 
-__all__ = ["PLKD", "Annotator", "PatternSet", "add_annotation", "datasets", "patterns", "pl", "presets"]
+__all__ = [
+    "PLKD",
+    "Annotator",
+    "PatternSet",
+    "Report",
+    "add_annotation",
+    "datasets",
+    "metrics",
+    "patterns",
+    "pl",
+    "presets",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -78,7 +78,9 @@ def check_calls(truth: Sequence[str] | np.ndarray | pd.Series, probabilities: pd
     return Calls(known[kept], labels, values[kept].clip(0, 1), kept)
 
 
-def check_truth(truth: Sequence[str] | np.ndarray | pd.Series, frame: pd.DataFrame, name: str) -> tuple[np.ndarray, np.ndarray]:
+def check_truth(
+    truth: Sequence[str] | np.ndarray | pd.Series, frame: pd.DataFrame, name: str
+) -> tuple[np.ndarray, np.ndarray]:
     """Return true labels as text, and which there are."""
     if isinstance(truth, pd.Series) and not truth.index.equals(frame.index):
         raise ValueError(
