@@ -75,3 +75,13 @@ def test_sections_are_told_in_words():
 )
 def test_times(seconds, said):
     assert f"  time: {said}\n" in str(report(2, {"training": {"seconds": seconds, "device": "cpu"}}))
+
+
+def test_nothing_reaches_the_terminal_that_it_would_act_on_or_cannot_show():
+    frame = pd.DataFrame({"\x1b[31mred": [0.9, 0.2], "two\nlines": [0.1, 0.7], "\ud800": [0.0, 0.1]})
+    text = str(plkd.Report(["two\nlines", "\ud800"], frame, about={"dropped": {"labels": ["a\x07\nb"]}}))
+    assert "?[31mred" in text
+    assert "\n  two lines " in text
+    assert "labels: a? b" in text
+    text.encode("utf-8")
+    assert text.replace("\n", "").isprintable()

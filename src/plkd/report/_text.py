@@ -19,7 +19,8 @@ def as_text(report: Report) -> str:
     """Return lines of at most 88 characters."""
     blocks = [_scores(report), _labels(report.labels)]
     blocks += [_section(str(name), section) for name, section in report.about.items()]
-    return "\n\n".join(blocks)
+    # What a terminal would act on, or could not encode, is not sent to it.
+    return "".join(each if each.isprintable() or each == "\n" else "?" for each in "\n\n".join(blocks))
 
 
 def _scores(report: Report) -> str:
