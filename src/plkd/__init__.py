@@ -7,12 +7,13 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from plkd import datasets, patterns, pl, presets
+    from plkd import datasets, metrics, patterns, pl, presets
     from plkd.align import AlignmentReport
     from plkd.annotator import Annotator
     from plkd.inference import add_annotation
     from plkd.model import PLKD
     from plkd.patterns import PatternSet
+    from plkd.report import Report
 
 __version__ = version("plkd")
 
@@ -22,8 +23,10 @@ _HOME = {
     "Annotator": "plkd.annotator",
     "PLKD": "plkd.model",
     "PatternSet": "plkd.patterns",
+    "Report": "plkd.report",
     "add_annotation": "plkd.inference",
     "datasets": "plkd.datasets",
+    "metrics": "plkd.metrics",
     "patterns": "plkd.patterns",
     "pl": "plkd.pl",
     "presets": "plkd.presets",
@@ -34,8 +37,10 @@ __all__ = [
     "AlignmentReport",
     "Annotator",
     "PatternSet",
+    "Report",
     "add_annotation",
     "datasets",
+    "metrics",
     "patterns",
     "pl",
     "presets",

@@ -56,3 +56,9 @@ def test_draws_where_it_is_told():
 def test_labels_that_do_not_fit_are_refused(truth, predicted):
     with pytest.raises(ValueError, match="expected"):
         pl.confusion_matrix(truth, predicted)
+
+
+def test_dollars_in_labels_are_no_formulas():
+    ax = pl.confusion_matrix([r"$\bad{$"], [r"$\bad{$"])
+    ax.figure.canvas.draw()
+    assert ticks(ax)[0] == [r"\$\bad{\$"]  # matplotlib draws \$ as $

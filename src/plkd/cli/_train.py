@@ -16,6 +16,8 @@ from plkd.cli._scores import score, score_table
 if TYPE_CHECKING:
     from plkd import PLKD
 
+REPORT_FILE = "report.html"
+
 
 class PresetName(StrEnum):
     """Presets of :mod:`plkd.presets`."""
@@ -59,7 +61,8 @@ def train(
 ) -> None:
     """Train on a labelled reference: the Teacher, then the Student distilled from it.
 
-    The folder gets model.pt, for plkd.PLKD.load, and annotator.safetensors, the exported Student that annotate uses.
+    The folder gets model.pt, for plkd.PLKD.load, and annotator.safetensors, the exported Student that annotate uses, and
+    report.html, which says how good calls are on cells that were kept from training.
     """
     check_input(ref, "reference")
     check_model_target(out, overwrite=overwrite)
@@ -79,13 +82,19 @@ def train(
         model = PLKD(adata, patterns=sets, gene_symbols=gene_symbols, preset=getattr(presets, preset.value))
         model.train(max_epochs=max_epochs, checkpoint_dir=checkpoint_dir)
         scores = held_out_scores(model)
+    # That of an earlier model must not outlive it.
+    (out / REPORT_FILE).unlink(missing_ok=True)
     save_model(model, out)
     typer.echo(repr(model))
     if scores:
         typer.echo(f"\n{len(model.validation_indices_)} cells held out\n{score_table(scores)}")
+    written = ["model.pt", ANNOTATOR_FILE]
+    if model.held_out_ is not None or scores:
+        typer.echo(f"\n{write_report(model, out)}")
+        written.append(REPORT_FILE)
     form = ref.suffix
     typer.echo(
-        f"\nSaved to {out}: model.pt, {ANNOTATOR_FILE}\nNext: plkd annotate QUERY{form} --model {out} --out FILE{form}"
+        f"\nSaved to {out}: {', '.join(written)}\nNext: plkd annotate QUERY{form} --model {out} --out FILE{form}"
     )
 
 
@@ -127,6 +136,19 @@ def held_out_scores(model: PLKD) -> dict[str, np.ndarray]:
         "Student": np.array([score(truth, model.predict(indices=held_out))]),
         "Teacher": np.array([score(truth, model.predict(indices=held_out, model="teacher"))]),
     }
+
+
+def write_report(model: PLKD, folder: Path) -> str:
+    """Write the report's page into a folder and return its overall scores as text."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    report = model.report()
+    report.to_html(folder / REPORT_FILE, overwrite=True)
+    calibration = report.about["calibration"]
+    made = calibration if isinstance(calibration, str) else calibration["held-out cells"]
+    overall, *_ = str(report).split("\n\n")
+    return f"{overall}\n  held out: {made}"
 
 
 def save_model(model: PLKD, folder: Path) -> None:

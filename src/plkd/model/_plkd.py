@@ -28,6 +28,7 @@ from plkd.model._fields import KEYS, ClusterField, CodesField, ModalityField
 from plkd.model._labels import unlabeled_text
 from plkd.model._predict import PredictionMixin
 from plkd.model._reference import ReferenceTable, build_patterns, is_built, scaling_constants
+from plkd.model._report import ReportMixin
 from plkd.model._setup import anndata_specs, check_attached, check_container, check_reference, mudata_specs
 from plkd.model._train import TrainingMixin
 from plkd.module import PLKDModule
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("plkd")
 
 
-class PLKD(TrainingMixin, ConfidenceMixin, PredictionMixin, ExplanationMixin, BaseModelClass):
+class PLKD(TrainingMixin, ConfidenceMixin, PredictionMixin, ExplanationMixin, ReportMixin, BaseModelClass):
     """Annotate cells by pattern learning and knowledge distillation :cite:p:`Zhang26`.
 
     A Transformer Teacher reads each cell as patterns (sets of genes, proteins or peaks) and learns the reference's
@@ -130,7 +131,7 @@ class PLKD(TrainingMixin, ConfidenceMixin, PredictionMixin, ExplanationMixin, Ba
         self.module.eval()
         self.format_ = _files.FORMAT
         # Instance attributes, since scvi-tools saves those alone.
-        self.confidence_, self.held_out_ = None, None
+        self.confidence_, self.held_out_, self.training_ = None, None, None
         self._model_summary_string = self._summary()
         # What load() needs: the built patterns and all settings, not the path or the keyword changes.
         self.init_params_ = {

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +18,7 @@ from scvi.train import TrainRunner
 from plkd._compat import merge_kwargs
 from plkd.data import Cells, ModalitySpec
 from plkd.inference import run_student, run_teacher
+from plkd.model._report import training_facts
 from plkd.module import PLKDModule
 from plkd.nn import Student
 from plkd.patterns import PatternSet
@@ -44,6 +47,8 @@ class TrainingMixin:
     _patterns: PatternSet
     is_trained_: bool
     history_: dict[str, pd.DataFrame] | None
+    training_: dict[str, Any] | None
+    validation_indices_: np.ndarray
     if TYPE_CHECKING:
         _reference_cells: Callable[[], Cells]
         _scaling: Callable[[], dict[str, Any]]
@@ -163,13 +168,18 @@ class TrainingMixin:
             "trainer_kwargs": trainer_kwargs,
             "checkpoint": checkpoint,
         }
+        seconds: dict[str, float] = {}
         if student.kd_weight > 0 and (resumed is None or resumed["phase"] == "teacher"):
             with_copies = {**common, "trainer_kwargs": own_callbacks(trainer_kwargs)}
-            self._train_teacher(teacher, cells, split, with_copies, resumed)
+            with _timed(seconds, "teacher"):
+                self._train_teacher(teacher, cells, split, with_copies, resumed)
             resumed = None
-        self._train_student(student, cells, split, common, resumed)
+        with _timed(seconds, "student"):
+            self._train_student(student, cells, split, common, resumed)
         progress = bool(trainer_kwargs.get("enable_progress_bar", True))
-        self._fit_confidence(student, cells, split, teacher=student.kd_weight > 0, progress=progress)
+        with _timed(seconds, "confidence"):
+            self._fit_confidence(student, cells, split, teacher=student.kd_weight > 0, progress=progress)
+        self.training_ = training_facts(cells, self.labels, seconds, self.module.student.head.weight.device)
         self.is_trained_ = True
         self.train_indices_, self.validation_indices_ = split.train, split.validation
         self.test_indices_ = split.test
@@ -338,6 +348,13 @@ def _asked(config: Any, kwargs: Any) -> dict[str, dict[str, Any]]:
                 raise TypeError(f"plan_kwargs[{phase!r}] is {settings!r}; expected a dict of settings.")
             asked[phase] |= settings
     return asked
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], phase: str) -> Iterator[None]:
+    start = time.perf_counter()
+    yield
+    seconds[phase] = time.perf_counter() - start
 
 
 def _optimisation(

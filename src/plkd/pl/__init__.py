@@ -6,9 +6,18 @@ where there are many labels, numbers help.
 
 from __future__ import annotations
 
+from plkd.pl._confidence import confidence_histogram
 from plkd.pl._confusion import confusion_matrix
 from plkd.pl._patterns import pattern_heatmap
+from plkd.pl._reliability import reliability
 from plkd.pl._training import training_curves
 from plkd.pl._umap import umap
 
-__all__ = ["confusion_matrix", "pattern_heatmap", "training_curves", "umap"]
+__all__ = [
+    "confidence_histogram",
+    "confusion_matrix",
+    "pattern_heatmap",
+    "reliability",
+    "training_curves",
+    "umap",
+]

@@ -37,11 +37,13 @@ def inches_per_item(ax: Axes, n_columns: int, n_rows: int) -> tuple[float, float
 
 
 def shorten(name: str, length: int = 34) -> str:
-    """Cut a name in its middle, so that both ends stay."""
-    if len(name) <= length:
-        return name
-    tail = (length - 1) // 3
-    return f"{name[: length - 1 - tail].rstrip()}…{name[-tail:].lstrip()}"
+    """Cut a name in its middle, so that both ends stay, and make it a text that matplotlib can draw as it is."""
+    # Half a surrogate pair, which h5py makes of what is no UTF-8, cannot be drawn; dollars would be a formula.
+    name = name.encode("utf-8", "replace").decode("utf-8")
+    if len(name) > length:
+        tail = (length - 1) // 3
+        name = f"{name[: length - 1 - tail].rstrip()}…{name[-tail:].lstrip()}"
+    return name.replace("$", r"\$")
 
 
 def label_room(names: Sequence[str], font: float) -> float:

@@ -1,0 +1,163 @@
+"""`report`: how good a trained model's calls are, and what it comes from."""
+
+from __future__ import annotations
+
+import platform
+from collections import Counter
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from plkd.confidence import Confidence, crossed_probabilities
+from plkd.data import Cells, ModalitySpec
+from plkd.inference import probability_frame
+from plkd.patterns import PatternSet
+from plkd.report import Report
+
+_LIBRARIES = ("plkd", "scvi-tools", "torch", "lightning", "anndata", "scikit-learn", "numpy", "pandas")
+#: A label with fewer cells is pointed out: its scores are chance to a good part.
+_FEW = 10
+
+
+class ReportMixin:
+    """Adds :meth:`report` to the model."""
+
+    # What the model class provides.
+    validation_indices_: np.ndarray
+    history_: dict[str, pd.DataFrame] | None
+    held_out_: dict[str, np.ndarray] | None
+    #: What :func:`training_facts` returned when the model was trained last. Saved with the model.
+    training_: dict[str, Any] | None
+    _specs: Sequence[ModalitySpec]
+    _patterns: PatternSet
+    _reference_cells: Callable[[], Cells]
+    _check_ready: Callable[[str], None]
+    predict: Callable[..., Any]
+    if TYPE_CHECKING:
+
+        @property
+        def labels(self) -> list[str]: ...
+        @property
+        def _confidence(self) -> Confidence | None: ...
+
+    def report(self) -> Report:
+        """Say how good calls are on labelled cells of the reference that were kept from training.
+
+        Returns
+        -------
+        Scores overall and by label, confusion, calibration; beside them the reference, training, what was dropped, and
+        versions. Printed it is text; :meth:`plkd.Report.to_html` writes one page.
+
+        Raises
+        ------
+        RuntimeError
+            If the model is not trained.
+        ValueError
+            If no cells were held out; for a model that was not calibrated also if it lacks its reference.
+
+        Notes
+        -----
+        In training, Students of the model's settings learn without a part of the reference each (whole batches where there
+        are at least three) and call the cells left out; these calls are what is scored, and each cell's probabilities come from a
+        calibration that was fitted to other cells. Those Students learn from the labels alone, without the Teacher. A model
+        that was not calibrated (``n_folds=0``) is scored itself, on its validation cells.
+        """
+        self._check_ready("student")
+        if self.held_out_ is not None and self._confidence is not None:
+            return self._report_on_folds(self.held_out_, self._confidence)
+        return self._report_on_validation()
+
+    def _report_on_folds(self, held_out: dict[str, np.ndarray], confidence: Confidence) -> Report:
+        logits, codes = held_out["logits"], held_out["codes"]
+        cells = pd.Index(held_out["cells"])
+        # The held-out logits are those of the last, largest set of modalities.
+        subset, part = list(confidence.parts.items())[-1]
+        values = crossed_probabilities(logits, codes, allowance=part.calibration.allowance)
+        called = {spec.kind: spec.called for spec in self._specs}
+        note = {
+            "held-out cells": confidence.note,
+            "called by": "Students that did not see them, without the Teacher",
+            "measured in": [called[kind] for kind in subset],
+            "temperature": part.calibration.temperature,
+        }
+        return Report(
+            np.array(self.labels, dtype=object)[codes],
+            pd.DataFrame(values, index=cells, columns=self.labels),
+            uncalibrated=probability_frame(logits, self.labels, cells),
+            about=self._about(note),
+        )
+
+    def _report_on_validation(self) -> Report:
+        held_out = np.asarray(self.validation_indices_, dtype=np.int64)
+        if not len(held_out):
+            raise ValueError("No cells were held out of training. Fix: `model.train(train_size=0.9)`.")
+        cells = self._reference_cells()
+        if held_out.max() >= cells.n_obs or (cells.labels[held_out] < 0).any():
+            raise ValueError(
+                "The attached data are not the reference that the model was trained on. Fix: `PLKD.load(path, adata=ref)`."
+            )
+        note = "none: probabilities are the softmax of the logits, on the cells held out for validation"
+        return Report(
+            np.array(self.labels, dtype=object)[cells.labels[held_out]],
+            self.predict(indices=held_out, soft=True),
+            about=self._about(note),
+        )
+
+    def _about(self, calibration: Any) -> dict[str, Any]:
+        """Return what the report says beside the scores, section by section."""
+        # Nothing is known of the training of models saved before it was kept.
+        facts = self.training_ or {"reference": {}, "training": {}, "dropped": {}, "versions": {}}
+        report = self._patterns.report
+        reasons = [] if report is None else report.dropped["reason"]
+        epochs = {phase: _n_epochs(self.history_ or {}, phase) for phase in ("teacher", "student")}
+        return {
+            "reference": {
+                **facts["reference"],
+                "features": {spec.called: len(spec.features) for spec in self._specs},
+                "labels": len(self.labels),
+                "patterns": len(self._patterns),
+            },
+            "training": {**facts["training"], "epochs": {phase: n for phase, n in epochs.items() if n}},
+            "calibration": calibration,
+            "dropped": {
+                **facts["dropped"],
+                "patterns": dict(Counter(str(reason).split(":")[0] for reason in reasons).most_common()),
+                "features in no pattern": [] if report is None else report.uncovered,
+            },
+            "versions": facts["versions"],
+        }
+
+
+def training_facts(cells: Cells, labels: Sequence[str], seconds: dict[str, float], device: Any) -> dict[str, Any]:
+    """Return what a report says of the reference and of training, in plain values.
+
+    Parameters
+    ----------
+    cells
+        The reference.
+    labels
+        Names of its labels.
+    seconds
+        What each phase took.
+    device
+        What it ran on.
+    """
+    n_cells = np.bincount(cells.labels[cells.labels >= 0], minlength=len(labels))
+    few = {label: int(n) for label, n in zip(labels, n_cells, strict=True) if n < _FEW}
+    return {
+        "reference": {
+            "cells": int(cells.n_obs),
+            "batches": len(np.unique(cells.batch)),
+            f"labels of fewer than {_FEW} cells": few,
+        },
+        "training": {"seconds": seconds, "device": str(device)},
+        "dropped": {"cells without a label": int((cells.labels < 0).sum())},
+        "versions": {"python": platform.python_version()} | {name: version(name) for name in _LIBRARIES},
+    }
+
+
+def _n_epochs(history: dict[str, pd.DataFrame], phase: str) -> int:
+    return max((len(frame) for key, frame in history.items() if key.startswith(f"{phase}_")), default=0)
