@@ -170,7 +170,10 @@ class ConfidenceSettings:
             or self.n_folds < 0
             or self.n_folds == 1
         ):
-            raise ValueError(f"confidence: n_folds={self.n_folds!r}; expected a whole number of at least 2, or 0.")
+            raise ValueError(
+                f"confidence: n_folds={self.n_folds!r}; expected a whole number of at least 2, or 0 for no calibration. Fix: "
+                "`n_folds=5`."
+            )
 
 
 @dataclass(frozen=True)

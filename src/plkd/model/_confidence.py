@@ -18,16 +18,18 @@ from plkd.inference import run_student, run_teacher
 from plkd.module import PLKDModule
 from plkd.nn import InputScaling, Student
 from plkd.presets import Preset, StudentTraining
-from plkd.train import Folds, Split, cross_fit, make_folds
+from plkd.train import Split, cross_fit, make_folds
+from plkd.train._checkpoint import Checkpoint
 
 logger = logging.getLogger("plkd")
 
 #: Calls that would be right on cells of the reference's own laboratory are taken to be wrong this often elsewhere, where the
 #: reference is of one batch and so cannot show it.
 ALLOWANCE = 0.04
-#: More cells say little more.
+#: More cells say little more; of each label this many are kept for its centre where there are as many.
 _MOST_SCORED = 20_000
 _MOST_CENTRED = 5_000
+_LEAST_OF_A_LABEL = 50
 #: A set of modalities with fewer held-out cells, and a Teacher with fewer, are not calibrated apart.
 _LEAST_CELLS = 20
 
@@ -43,7 +45,8 @@ class ConfidenceMixin:
     _start_bias: Callable[..., None]
     #: Arrays of the confidence and its note; None: not calibrated. Saved with the model.
     confidence_: dict[str, Any] | None = None
-    #: Held-out predictions: ``cells`` (numbers), ``codes`` (true labels), ``logits``. Saved with the model.
+    #: Held-out predictions: ``cells`` (numbers), ``codes`` (true labels), ``logits`` from all that a cell was measured in. Saved
+    #: with the model.
     held_out_: dict[str, np.ndarray] | None = None
     if TYPE_CHECKING:
 
@@ -64,16 +67,45 @@ class ConfidenceMixin:
         return None if saved is None else Calibration.from_arrays(saved)
 
     def _fit_confidence(
-        self, training: StudentTraining, cells: Cells, split: Split, *, teacher: bool, progress: bool
+        self,
+        training: StudentTraining,
+        cells: Cells,
+        split: Split,
+        *,
+        teacher: bool,
+        progress: bool,
+        checkpoint: Checkpoint | None,
+        done: Mapping[int, Mapping[str, np.ndarray]],
     ) -> None:
-        """Train Students without parts of the reference and keep what they say about those."""
+        """Train Students without parts of the reference and keep what they say about those.
+
+        Parameters
+        ----------
+        training, cells, split
+            As the model's own Student was trained.
+        teacher
+            Whether there is a Teacher to calibrate too.
+        progress
+            Show a progress bar.
+        checkpoint
+            Keeps each finished fold; None: nothing is kept.
+        done
+            Outputs for folds that were finished before an interruption, by number.
+        """
         self.confidence_ = self.held_out_ = None
         if self._settings.confidence.n_folds == 0:
             return
         start = time.perf_counter()
         rng = np.random.default_rng(zlib.crc32(split.train.tobytes()))
         taking_part = np.union1d(split.train, split.validation)
-        folds = make_folds(cells.labels, cells.batch, taking_part, rng, n_folds=self._settings.confidence.n_folds)
+        folds = make_folds(
+            cells.labels,
+            cells.batch,
+            taking_part,
+            rng,
+            n_folds=self._settings.confidence.n_folds,
+            measured=cells.measured(),
+        )
         scored = np.flatnonzero(folds.scored)
         if len(folds) < 2 or not len(scored):
             logger.warning(
@@ -84,45 +116,7 @@ class ConfidenceMixin:
         if len(scored) > _MOST_SCORED:
             scored = np.sort(rng.choice(scored, _MOST_SCORED, replace=False))
         subsets = _subsets(cells, scored)
-        found = self._held_out_outputs(training, cells, folds, scored, subsets, progress=progress)
-        # Batches tell how far one laboratory's cells lie from another's; a single batch cannot.
-        allowance = ALLOWANCE if len(np.unique(cells.batch[taking_part])) == 1 else 0.0
-        parts = {
-            subset: Part.fit(
-                logits,
-                cells.labels[numbers],
-                distances,
-                _centres(
-                    self._scaling(), self.module.student, cells.only(*subset), _all_of(cells, subset, split.train)
-                ),
-                allowance=allowance,
-            )
-            for subset, (numbers, logits, distances) in found.items()
-        }
-        note = folds.note + (f"; one batch: confidence lowered by {allowance:.0%}" if allowance else "")
-        confidence = Confidence(tuple(cells.modalities), parts, note)
-        self.confidence_ = {"arrays": confidence.to_arrays(), "note": note, "teacher": None}
-        if teacher and len(split.validation) >= _LEAST_CELLS:
-            logits = run_teacher(self._scaling(), self.module.teacher, cells, split.validation).logits
-            calibration = fit_calibration(logits, cells.labels[split.validation], allowance=allowance)
-            self.confidence_["teacher"] = calibration.to_arrays()
-        numbers, logits, _ = found[subsets[-1]]
-        self.held_out_ = {"cells": numbers, "codes": cells.labels[numbers], "logits": logits}
-        seconds = time.perf_counter() - start
-        logger.info("Confidence: %d held-out cells, %s, in %.1f s", len(scored), note, seconds)
-
-    def _held_out_outputs(
-        self,
-        training: StudentTraining,
-        cells: Cells,
-        folds: Folds,
-        scored: np.ndarray,
-        subsets: Sequence[tuple[str, ...]],
-        *,
-        progress: bool,
-    ) -> dict[tuple[str, ...], tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """Return for each set of modalities the held-out cells, their logits and their distances to the labels' centres."""
-        found: dict[tuple[str, ...], list[tuple[np.ndarray, ...]]] = {subset: [] for subset in subsets}
+        by_fold = dict(done)
         students = cross_fit(
             self.module,
             cells,
@@ -131,20 +125,64 @@ class ConfidenceMixin:
             training=training,
             weight_power=self._settings.scaling.weight_power,
             start_bias=lambda student, train: self._start_bias(student, training, cells, train),
+            numbers=[number for number in range(len(folds)) if number not in done],
         )
-        for number, student, scaling in tqdm(
-            students, total=len(folds), desc="Confidence", unit="fold", disable=not progress
-        ):
+        bar = tqdm(students, "Confidence", len(folds), initial=len(done), unit="fold", disable=not progress)
+        for number, student, scaling in bar:
             train, held = folds.split(number)
-            held = np.intersect1d(held, scored)
-            for subset in subsets:
-                seen, own = cells.only(*subset), _all_of(cells, subset, held)
-                if not len(own):
-                    continue
-                centres = _centres(scaling, student, seen, _all_of(cells, subset, train))
-                out = run_student(scaling, student, seen, own)
-                found[subset].append((own, out.logits, centres.distance(out.latent)))
-        return {subset: _joined(outputs) for subset, outputs in found.items() if outputs}
+            by_fold[number] = _fold_outputs(student, scaling, cells, train, np.intersect1d(held, scored), subsets)
+            if checkpoint is not None:
+                checkpoint.add_fold(number, by_fold[number])
+        found = _joined([by_fold[number] for number in range(len(folds))])
+        # Batches tell how far one laboratory's cells lie from another's; a single batch cannot.
+        allowance = ALLOWANCE if len(np.unique(cells.batch[taking_part])) == 1 else 0.0
+        parts = {}
+        for subset in subsets:
+            own = _all_of(cells, subset, found["cells"])
+            rows, name = np.searchsorted(found["cells"], own), "+".join(subset)
+            centres = _centres(self._scaling(), self.module.student, cells, subset, split.train)
+            parts[subset] = Part.fit(
+                found[f"{name}.logits"][rows],
+                cells.labels[own],
+                found[f"{name}.distance"][rows],
+                centres,
+                allowance=allowance,
+            )
+        note = folds.note + (f"; one batch: confidence lowered by {allowance:.0%}" if allowance else "")
+        confidence = Confidence(tuple(cells.modalities), parts, note)
+        self.confidence_ = {"arrays": confidence.to_arrays(), "note": note, "teacher": None}
+        if teacher and len(split.validation) >= _LEAST_CELLS:
+            logits = run_teacher(self._scaling(), self.module.teacher, cells, split.validation).logits
+            calibration = fit_calibration(logits, cells.labels[split.validation], allowance=allowance)
+            self.confidence_["teacher"] = calibration.to_arrays()
+        self.held_out_ = {"cells": found["cells"], "codes": cells.labels[found["cells"]], "logits": found["logits"]}
+        seconds = time.perf_counter() - start
+        logger.info("Confidence: %d held-out cells, %s, in %.1f s", len(scored), note, seconds)
+
+
+def _fold_outputs(
+    student: Student,
+    scaling: Mapping[str, InputScaling],
+    cells: Cells,
+    train: np.ndarray,
+    held: np.ndarray,
+    subsets: Sequence[tuple[str, ...]],
+) -> dict[str, np.ndarray]:
+    """Return the held-out cells of a fold, their logits, and for each set of modalities logits and distances to the centres.
+
+    Zeros stand where a cell was not measured in all of a set.
+    """
+    found = {"cells": held, "logits": run_student(scaling, student, cells, held).logits}
+    for subset in subsets:
+        own = _all_of(cells, subset, held)
+        rows, name = np.searchsorted(held, own), "+".join(subset)
+        logits, distance = np.zeros_like(found["logits"]), np.zeros(len(held))
+        if len(own):
+            out = run_student(scaling, student, cells.only(*subset), own)
+            logits[rows] = out.logits
+            distance[rows] = _centres(scaling, student, cells, subset, train).distance(out.latent)
+        found |= {f"{name}.logits": logits, f"{name}.distance": distance}
+    return found
 
 
 def _subsets(cells: Cells, scored: np.ndarray) -> list[tuple[str, ...]]:
@@ -162,13 +200,28 @@ def _all_of(cells: Cells, subset: Sequence[str], numbers: np.ndarray) -> np.ndar
     return numbers[np.all(measured, axis=0)]
 
 
-def _centres(scaling: Mapping[str, InputScaling], student: Student, cells: Cells, train: np.ndarray) -> LabelCentres:
-    some = train[:: -(-len(train) // _MOST_CENTRED)] if len(train) > _MOST_CENTRED else train
-    return fit_centres(run_student(scaling, student, cells, some).latent, cells.labels[some])
+def _centres(
+    scaling: Mapping[str, InputScaling], student: Student, cells: Cells, subset: Sequence[str], train: np.ndarray
+) -> LabelCentres:
+    """Return the centres of cells measured in a set of modalities; of a label without such cells, of those measured in some."""
+    known = np.isin(cells.labels, cells.labels[_all_of(cells, subset, train)])
+    measured = np.stack([cells.modalities[kind].measured(cells.n_obs) for kind in subset])
+    train = train[np.where(known, measured.all(axis=0), measured.any(axis=0))[train]]
+    some = _thinned(train, cells.labels[train])
+    return fit_centres(run_student(scaling, student, cells.only(*subset), some).latent, cells.labels[some])
 
 
-def _joined(outputs: Sequence[tuple[np.ndarray, ...]]) -> Any:
-    """Return the folds' outputs in the order of the cells."""
-    numbers, logits, distances = (np.concatenate(parts) for parts in zip(*outputs, strict=True))
-    order = np.argsort(numbers, kind="stable")
-    return numbers[order], logits[order], distances[order]
+def _thinned(cells: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return about 5,000 of the cells in the labels' shares, but 50 of each label where there are as many."""
+    step = -(-len(cells) // _MOST_CENTRED)
+    kept = [np.array([], dtype=np.int64)]
+    for label in np.unique(labels):
+        own = cells[labels == label]
+        kept.append(own[:: max(1, min(step, len(own) // _LEAST_OF_A_LABEL))])
+    return np.sort(np.concatenate(kept))
+
+
+def _joined(outputs: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Return the folds' outputs together, in the order of the cells."""
+    order = np.argsort(np.concatenate([each["cells"] for each in outputs]), kind="stable")
+    return {name: np.concatenate([each[name] for each in outputs])[order] for name in outputs[0]}

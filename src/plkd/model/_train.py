@@ -22,7 +22,7 @@ from plkd.patterns import PatternSet
 from plkd.presets import Preset, StudentTraining, TeacherTraining
 from plkd.train import DistillationPlan, ReferenceData, Split, TeacherPlan, feature_weights, run_phase, split_cells
 from plkd.train._check import check_settings
-from plkd.train._checkpoint import Checkpoint, best_weights, digest, history_of, read_checkpoint
+from plkd.train._checkpoint import Checkpoint, best_weights, digest, folds_of, history_of, read_checkpoint
 from plkd.train._gains import set_gains
 from plkd.train._plan import phase_length
 from plkd.train._runner import merge_trainer_kwargs, own_callbacks
@@ -69,7 +69,7 @@ class TrainingMixin:
         checkpoint_dir: str | Path | None = None,
         **trainer_kwargs: Any,
     ) -> None:
-        """Train the Teacher on the labels, then distil the Student from it.
+        """Train the Teacher on the labels, distil the Student from it, and calibrate its confidence on cells kept from training.
 
         Parameters
         ----------
@@ -95,8 +95,9 @@ class TrainingMixin:
             Passed to :class:`scvi.train.Trainer`, e.g. ``callbacks``, ``early_stopping_patience``,
             ``enable_progress_bar``. ``trainer_kwargs`` wins.
         checkpoint_dir
-            Folder for one file that is renewed after each epoch. If it holds the file of an interrupted run of the same
-            settings, that run goes on from its last finished epoch. The file is removed at the end. None writes none.
+            Folder for one file that is renewed after each epoch and each fold of the calibration. If it holds the file of an
+            interrupted run of the same settings, that run goes on from there: at most one epoch, or one fold, is done
+            again. The file is removed at the end. None writes none.
 
         Raises
         ------
@@ -163,13 +164,22 @@ class TrainingMixin:
             "trainer_kwargs": trainer_kwargs,
             "checkpoint": checkpoint,
         }
+        folds_done = {} if resumed is None else folds_of(resumed)
         if student.kd_weight > 0 and (resumed is None or resumed["phase"] == "teacher"):
             with_copies = {**common, "trainer_kwargs": own_callbacks(trainer_kwargs)}
             self._train_teacher(teacher, cells, split, with_copies, resumed)
             resumed = None
         self._train_student(student, cells, split, common, resumed)
         progress = bool(trainer_kwargs.get("enable_progress_bar", True))
-        self._fit_confidence(student, cells, split, teacher=student.kd_weight > 0, progress=progress)
+        self._fit_confidence(
+            student,
+            cells,
+            split,
+            teacher=student.kd_weight > 0,
+            progress=progress,
+            checkpoint=checkpoint,
+            done=folds_done,
+        )
         self.is_trained_ = True
         self.train_indices_, self.validation_indices_ = split.train, split.validation
         self.test_indices_ = split.test

@@ -1,9 +1,10 @@
-"""One file per interrupted run: what a phase needs to go on from its last finished epoch."""
+"""One file per interrupted run: what a phase needs to go on from its last finished epoch, and finished folds."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,12 @@ class Checkpoint(Callback):
         tensors["rng"] = torch.get_rng_state()
         self._write(tensors, {**json.loads(metadata["plkd"]), "finished": True})
 
+    def add_fold(self, number: int, outputs: Mapping[str, np.ndarray]) -> None:
+        """Keep the outputs for a fold of the calibration beside the finished phases."""
+        tensors, metadata = read_safetensors(self.path)
+        tensors |= {f"fold.{number}.{name}": torch.from_numpy(value) for name, value in outputs.items()}
+        self._write(tensors, json.loads(metadata["plkd"]))
+
     def _write(self, tensors: dict[str, torch.Tensor], state: dict[str, Any]) -> None:
         contiguous = {k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()}
         with replace_when_written(self.path) as temporary:
@@ -125,6 +132,16 @@ class Checkpoint(Callback):
 def best_weights(resumed: dict[str, Any]) -> dict[str, torch.Tensor] | None:
     """Return the best weights so far of the phase that was interrupted; None where none were kept."""
     return {k.removeprefix("best."): v for k, v in resumed["tensors"].items() if k.startswith("best.")} or None
+
+
+def folds_of(resumed: dict[str, Any]) -> dict[int, dict[str, np.ndarray]]:
+    """Return the outputs for the folds of the calibration that were finished before an interruption, by number."""
+    found: dict[int, dict[str, np.ndarray]] = {}
+    for key, value in resumed["tensors"].items():
+        if key.startswith("fold."):
+            _, number, name = key.split(".", 2)
+            found.setdefault(int(number), {})[name] = value.numpy()
+    return found
 
 
 def digest(*parts: Any) -> str:
