@@ -278,6 +278,9 @@ def add_annotation(adata: AnnData, table: pd.DataFrame, *, key_added: str = "plk
             )
         if not (table.index.is_unique and adata.obs_names.is_unique):
             raise ValueError("Cell names repeat, so the table cannot be matched. Fix: `adata.obs_names_make_unique()`.")
+        if table.index.size and not adata.obs_names.isin(table.index).all():
+            # A plain bool column cannot hold what is missing.
+            table = table.astype({name: "boolean" for name in table.columns if table[name].dtype == bool})
         table = table.reindex(adata.obs_names)
     for column in table.columns:
         adata.obs[f"{key_added}_{column}"] = (
