@@ -152,16 +152,20 @@ class StudentTraining(_PhaseTraining):
 
 @dataclass(frozen=True)
 class ConfidenceSettings:
-    """How the model learns how far it can be trusted (:func:`plkd.train.cross_fit`).
+    """How the model learns how far it, and the labels it is given, can be trusted (:func:`plkd.train.cross_fit`).
 
     Attributes
     ----------
     n_folds
         Parts of the reference that are left out in turn, at least 2; each costs a training of the Student. 0: probabilities
-        are the softmax as it is, and there is no novelty.
+        are the softmax as it is, there is no novelty, and no label is doubted.
+    drop_doubtful
+        Keep cells from training that are called otherwise, and surely, by Students that did not see them
+        (:func:`plkd.confidence.doubtful_labels`).
     """
 
     n_folds: int = 5
+    drop_doubtful: bool = True
 
     def __post_init__(self) -> None:
         if (
@@ -170,7 +174,10 @@ class ConfidenceSettings:
             or self.n_folds < 0
             or self.n_folds == 1
         ):
-            raise ValueError(f"confidence: n_folds={self.n_folds!r}; expected a whole number of at least 2, or 0.")
+            raise ValueError(
+                f"confidence: n_folds={self.n_folds!r}; expected a whole number of at least 2, or 0 for no calibration. Fix: "
+                "`n_folds=5`."
+            )
 
 
 @dataclass(frozen=True)

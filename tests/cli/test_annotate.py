@@ -12,6 +12,8 @@ from anndata import read_h5ad
 from plkd import Annotator
 from plkd.cli._app import run
 
+COLUMNS = ("label", "confidence", "novelty", "runner_up", "rejected", "reason")
+
 
 def annotate(query, model, *more):
     return run(["annotate", str(query), "--model", str(model), *map(str, more)])
@@ -22,9 +24,12 @@ def test_copy_of_the_query_has_the_annotators_calls_and_is_else_unchanged(files,
     assert annotate(files.query, files.model, "--out", tmp_path / "out.h5ad") == 0
     query, found = read_h5ad(files.query), read_h5ad(tmp_path / "out.h5ad")
     expected = Annotator.load(files.model).annotate(query)
-    assert list(found.obs.columns) == [*query.obs.columns, "plkd_label", "plkd_confidence", "plkd_runner_up"]
+    assert list(found.obs.columns) == [*query.obs.columns, *(f"plkd_{name}" for name in COLUMNS)]
+    assert list(expected.columns) == list(COLUMNS)
     assert list(found.obs["plkd_label"]) == list(expected["label"])
     np.testing.assert_array_equal(found.obs["plkd_confidence"], expected["confidence"])
+    np.testing.assert_array_equal(found.obs["plkd_novelty"], expected["novelty"])
+    assert not found.obs["plkd_rejected"].any()
     pd.testing.assert_frame_equal(found.obs[query.obs.columns], query.obs)
     assert (found.X != query.X).nnz == 0
     assert files.query.read_bytes() == before
@@ -33,7 +38,7 @@ def test_copy_of_the_query_has_the_annotators_calls_and_is_else_unchanged(files,
 def test_table_alone_writes_no_copy(files, tmp_path):
     assert annotate(files.query, files.model, "--table", tmp_path / "out.csv.gz") == 0
     table = pd.read_csv(tmp_path / "out.csv.gz", index_col="cell")
-    assert list(table.columns) == ["label", "confidence", "runner_up"]
+    assert list(table.columns) == list(COLUMNS)
     assert list(table.index) == list(read_h5ad(files.query).obs_names)
     assert [path.name for path in tmp_path.iterdir()] == ["out.csv.gz"]
 
@@ -159,3 +164,44 @@ def test_what_was_found_of_the_features_is_said_once_on_stderr(files, tmp_path, 
     assert "all 60 features found, in the model's order" in capsys.readouterr().err
     found, expected = (pd.read_csv(tmp_path / f"{name}.csv") for name in ("out", "plain"))
     pd.testing.assert_frame_equal(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(("unknown", "rate"), [("auto", 0.05), ("0.3", 0.3)])
+def test_unknown_rejects_as_the_annotator_does_and_says_how_many(files, tmp_path, capsys, unknown, rate):
+    args = (files.query, files.model, "--out", tmp_path / "out.h5ad", "--unknown", unknown, "--unknown-label", "new")
+    assert annotate(*args) == 0
+    found = read_h5ad(tmp_path / "out.h5ad").obs
+    expected = Annotator.load(files.model).annotate(read_h5ad(files.query), unknown=rate, unknown_label="new")
+    assert list(found["plkd_label"]) == list(expected["label"])
+    assert list(found["plkd_rejected"]) == list(found["plkd_novelty"] > 1 - rate) == list(found["plkd_label"] == "new")
+    assert list(found["plkd_reason"]) == list(expected["reason"])
+    assert f"Rejected as new: {found['plkd_rejected'].sum()} of 60 cells" in capsys.readouterr().out
+
+
+def test_nothing_is_said_of_rejection_where_none_was_asked_for(files, tmp_path, capsys):
+    assert annotate(files.query, files.model, "--table", tmp_path / "out.csv") == 0
+    assert "Rejected" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("unknown", ["0", "1", "often", "nan"])
+def test_impossible_unknown_is_refused(files, tmp_path, capsys, unknown):
+    assert annotate(files.query, files.model, "--table", tmp_path / "out.csv", "--unknown", unknown) != 0
+    assert "unknown" in (said := capsys.readouterr().err)
+    assert "between 0 and 1" in said
+    assert not list(tmp_path.iterdir())
+
+
+def test_unknown_label_that_is_a_label_is_refused(files, tmp_path, capsys):
+    more = ("--table", tmp_path / "out.csv", "--unknown", "auto", "--unknown-label", "type_1")
+    assert annotate(files.query, files.model, *more) == 1
+    assert "unknown_label='type_1' is a label of the model" in capsys.readouterr().err
+
+
+def test_each_new_column_that_is_there_is_found_before_any_work(files, tmp_path, capsys):
+    query = read_h5ad(files.query)
+    query.obs["plkd_novelty"] = 0.5
+    query.obs["plkd_reason"] = "mine"
+    query.write_h5ad(tmp_path / "query.h5ad")
+    assert annotate(tmp_path / "query.h5ad", files.model, "--out", tmp_path / "out.h5ad") == 1
+    assert "['plkd_novelty', 'plkd_reason']" in capsys.readouterr().err
+    assert not (tmp_path / "out.h5ad").exists()

@@ -43,7 +43,9 @@ def test_report_sets_the_student_beside_a_logistic_regression(folder):
 def test_annotated_cells_are_the_query_with_calls_and_latent_space(folder):
     cells = read_h5ad(folder / "annotated.h5ad")
     assert cells.n_obs == 210
-    assert {"bulk_labels", "plkd_label", "plkd_confidence", "plkd_runner_up"} <= set(cells.obs)
+    columns = ("label", "confidence", "novelty", "runner_up", "rejected", "reason")
+    assert {"bulk_labels", *(f"plkd_{name}" for name in columns)} <= set(cells.obs)
+    assert cells.obs["plkd_novelty"].between(0, 1).all()
     assert cells.obsm["X_plkd"].shape[0] == 210
     assert list(PLKD.load(folder / "model").predict(cells)) == list(cells.obs["plkd_label"])
 

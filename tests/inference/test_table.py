@@ -57,7 +57,7 @@ def test_table_equals_numpys_argsort(seed, n_obs, n_labels):
 
 def test_table_has_all_labels_as_categories_and_the_cells_as_index():
     table = annotation_table(frame([[0.7, 0.2, 0.1]]))
-    assert list(table.columns) == ["label", "confidence", "runner_up"]
+    assert list(table.columns) == ["label", "confidence", "novelty", "runner_up"]
     for column in ("label", "runner_up"):
         assert table[column].cat.categories.tolist() == LABELS
     assert table.index.tolist() == ["c0"]
@@ -70,7 +70,7 @@ def test_ties_go_to_the_first_label_as_argmax_does():
 
 
 def test_no_cells_give_an_empty_table():
-    assert annotation_table(frame(np.empty((0, 3)))).shape == (0, 3)
+    assert annotation_table(frame(np.empty((0, 3)))).shape == (0, 4)
 
 
 class TestAddAnnotation:
@@ -84,7 +84,7 @@ class TestAddAnnotation:
 
     def test_writes_one_column_for_each_of_the_table_and_nothing_else(self, adata, table):
         add_annotation(adata, table)
-        assert list(adata.obs.columns) == ["donor", "plkd_label", "plkd_confidence", "plkd_runner_up"]
+        assert list(adata.obs.columns) == ["donor", "plkd_label", "plkd_confidence", "plkd_novelty", "plkd_runner_up"]
         assert adata.obs["plkd_label"].tolist() == ["B", "T", "NK"]
         assert adata.obs["plkd_label"].cat.categories.tolist() == LABELS
         assert adata.obs["plkd_confidence"].tolist() == [0.7, 0.8, 0.6]

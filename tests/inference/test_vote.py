@@ -29,7 +29,7 @@ def test_vote_by_hand():
     table = vote(
         [[0.8, 0.1, 0.1], [0.5, 0.2, 0.3], [0.3, 0.6, 0.1], [0.2, 0.7, 0.1], [0.1, 0.3, 0.6]], ["a", "a", "a", "b", ""]
     )
-    assert list(table.columns) == ["label", "confidence", "runner_up", "cell_label", "vote_share"]
+    assert list(table.columns) == ["label", "confidence", "novelty", "runner_up", "cell_label", "vote_share"]
     assert table["label"].tolist() == ["B", "B", "B", "T", "NK"]
     assert table["cell_label"].tolist() == ["B", "B", "T", "T", "NK"]
     assert table["confidence"].tolist() == [0.8, 0.5, 0.3, 0.7, 0.6]

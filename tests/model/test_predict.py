@@ -69,7 +69,10 @@ def test_no_cells_give_empty_answers_of_the_right_kind(trained, nothing):
         assert labels.shape == (0,)
         assert trained.predict(indices=nothing, soft=True, model=which).shape == (0, 3)
         assert trained.get_latent_representation(indices=nothing, model=which).shape == (0, 8)
-    assert list(trained.annotate(indices=nothing).columns) == ["label", "confidence", "runner_up"]
+    columns = ["label", "confidence", "novelty", "runner_up", "rejected", "reason"]
+    assert list(trained.annotate(indices=nothing).columns) == columns
+    assert list(trained.annotate(indices=nothing, unknown="auto").columns) == columns
+    assert trained.predict_sets(indices=nothing).shape == (0, 3)
     assert trained.get_pattern_attention(indices=nothing).shape == (0, trained.module.teacher.n_tokens)
     assert trained.get_pattern_attribution(indices=nothing).shape == (0, len(trained.patterns))
 
@@ -104,7 +107,15 @@ def test_unknown_network_is_refused(trained):
 
 
 @pytest.mark.parametrize(
-    "name", ["predict", "annotate", "get_latent_representation", "get_pattern_attention", "get_pattern_attribution"]
+    "name",
+    [
+        "predict",
+        "annotate",
+        "predict_sets",
+        "get_latent_representation",
+        "get_pattern_attention",
+        "get_pattern_attribution",
+    ],
 )
 def test_untrained_model_is_refused(make_model, name):
     with pytest.raises(RuntimeError, match=r"not trained.*train\(\)"):

@@ -145,7 +145,10 @@ def test_save_checkpoint_of_scvi_puts_the_best_student_back(make_model, train, t
     plans = {"teacher": {"lr": 1e-2}, "student": {"lr": 1e-4, "kd_weight": 0.1}}
     model = train(make_model(), 3, callbacks=[saving], early_stopping=False, plan_kwargs=plans)
     loaded = PLKD.load(saving.best_model_path, adata=model.adata)
-    np.testing.assert_allclose(loaded.predict(soft=True), model.predict(soft=True), atol=1e-6)
+    # By the latent space: the checkpoint is of a model that was not calibrated yet.
+    expected = model.get_latent_representation()
+    np.testing.assert_allclose(loaded.get_latent_representation(), expected, atol=1e-6)
+    np.testing.assert_array_equal(loaded.predict(), model.predict())
     student = model.history["student_ce_loss_validation"].iloc[:, 0]
     assert float(saving.best_model_score) == pytest.approx(student.min(), rel=1e-4)
 

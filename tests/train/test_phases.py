@@ -10,6 +10,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from plkd.inference import run_student, run_teacher
+
 
 class Recorder(pl.Callback):
     """Keep a copy of what happens at each epoch's end, by phase."""
@@ -32,10 +34,12 @@ def held_out_loss(model, phase: str, state: dict[str, torch.Tensor]) -> float:
     """Recompute the cross-entropy of the held-out cells from stored weights."""
     kept = {k: v.clone() for k, v in model.module.state_dict().items()}
     model.module.load_state_dict(state)
-    probs = model.predict(indices=model.validation_indices, soft=True, model=phase).to_numpy(copy=True)
+    cells, run = model._reference_cells(), {"student": run_student, "teacher": run_teacher}[phase]
+    logits = run(
+        dict(model.module.scaling.items()), getattr(model.module, phase), cells, model.validation_indices
+    ).logits
     model.module.load_state_dict(kept)
-    labels = model._reference_cells().labels[model.validation_indices]
-    return float(F.nll_loss(torch.log(torch.from_numpy(probs)), torch.from_numpy(labels)))
+    return float(F.cross_entropy(torch.from_numpy(logits), torch.from_numpy(cells.labels[model.validation_indices])))
 
 
 @pytest.fixture(scope="module")

@@ -6,10 +6,13 @@ import os
 import signal
 
 import lightning.pytorch as pl
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 from safetensors import safe_open
+
+from plkd.train import cross_fit
 
 FILE = "training.safetensors"
 
@@ -199,3 +202,51 @@ def test_ctrl_c_is_a_keyboard_interrupt(make_model, train):
 
     with pytest.raises(KeyboardInterrupt):
         train(make_model(), 2, callbacks=[Press()])
+
+
+class TestCalibration:
+    """A kill between the folds of the calibration: finished folds are not trained again."""
+
+    @pytest.fixture
+    def killed(self, make_model, train, tmp_path, monkeypatch):
+        """Return the folder of a run that was cut off after two folds of five."""
+
+        def stop_after_two(*args, **kwargs):
+            for done, outputs in enumerate(cross_fit(*args, **kwargs)):
+                if done == 2:
+                    raise KeyboardInterrupt
+                yield outputs
+
+        with monkeypatch.context() as patch:
+            patch.setattr("plkd.model._confidence.cross_fit", stop_after_two)
+            with pytest.raises(KeyboardInterrupt):
+                train(make_model(), 4, plan_kwargs=PLANS, checkpoint_dir=tmp_path)
+        return tmp_path
+
+    def test_finished_folds_are_not_trained_again_and_the_end_is_the_same(
+        self, make_model, train, whole, killed, monkeypatch
+    ):
+        trained, counter = [], Stop()
+
+        def noted(*args, **kwargs):
+            for outputs in cross_fit(*args, **kwargs):
+                trained.append(outputs[0])
+                yield outputs
+
+        monkeypatch.setattr("plkd.model._confidence.cross_fit", noted)
+        model = train(make_model(), 4, plan_kwargs=PLANS, checkpoint_dir=killed, callbacks=[counter])
+        assert trained == [2, 3, 4]
+        assert counter.begun == {"teacher": 0, "student": 0}
+        assert_same(model, whole)
+        assert model.confidence_["note"] == whole.confidence_["note"]
+        for part in ("arrays", "teacher"):
+            for name, value in whole.confidence_[part].items():
+                np.testing.assert_array_equal(model.confidence_[part][name], value)
+        for name, value in whole.held_out_.items():
+            np.testing.assert_array_equal(model.held_out_[name], value)
+        assert not list(killed.iterdir())
+
+    def test_folds_of_a_run_of_other_settings_are_refused_with_its_file(self, make_model, train, killed):
+        with pytest.raises(ValueError, match=r"max_epochs.* differ"):
+            train(make_model(), 5, plan_kwargs=PLANS, checkpoint_dir=killed)
+        assert (killed / FILE).exists()

@@ -158,8 +158,9 @@ class Annotator:
         coverage
             Share of the cells of each label whose set holds it, in (0, 1).
         """
+        confidence = inference.check_coverage(coverage, self.confidence)
         output, measured, names = self._run(adata, indices, batch_size)
-        return inference.set_frame(output, measured, self.labels, names, self.confidence, coverage)
+        return inference.set_frame(output, measured, self.labels, names, confidence, float(coverage))
 
     def get_latent_representation(
         self,
@@ -313,7 +314,7 @@ class Annotator:
         features = named["features"] or specs[0].features
         parts = tuple(tensors[f"patterns.{name}"].numpy() for name in ("data", "indices", "indptr"))
         confidence = None
-        if about["confidence"] is not None:
+        if about.get("confidence") is not None:
             own = "confidence."
             arrays = {k.removeprefix(own): v.numpy() for k, v in tensors.items() if k.startswith(own)}
             confidence = Confidence.from_arrays(list(n_features), arrays, about["confidence"]["note"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import pandas as pd
 import typer
@@ -12,7 +12,7 @@ import typer
 from plkd.cli._console import Verbose, quiet_libraries
 from plkd.cli._paths import ANNOTATOR_FILE, check_input, check_model, check_output, is_mudata, read_data
 
-COLUMNS = ("label", "confidence", "runner_up")
+COLUMNS = ("label", "confidence", "novelty", "runner_up", "rejected", "reason")
 VOTE_COLUMNS = ("cell_label", "vote_share")
 
 
@@ -22,6 +22,14 @@ def annotate(
     out: Annotated[Path | None, typer.Option(help="Copy of the query to write, with the labels in obs.")] = None,
     table: Annotated[Path | None, typer.Option(help="Table of the labels to write (.csv or .csv.gz).")] = None,
     key_added: Annotated[str, typer.Option(help="Columns of obs are named KEY_label, KEY_confidence, ...")] = "plkd",
+    unknown: Annotated[
+        str | None,
+        typer.Option(
+            metavar="auto|RATE",
+            help="Reject cells unlike the reference, at this share of cells of known types (auto: 0.05); none if not given.",
+        ),
+    ] = None,
+    unknown_label: Annotated[str, typer.Option(help="Label of rejected cells.")] = "Unknown",
     over_clustering: Annotated[
         str | None,
         typer.Option(
@@ -37,7 +45,7 @@ def annotate(
     ] = False,
     verbose: Verbose = False,
 ) -> None:
-    """Annotate cells with a trained model: label, confidence and runner-up of each.
+    """Annotate cells with a trained model: label, confidence, novelty and runner-up of each.
 
     Give --out, --table or both. Of a folder with annotator.safetensors only that file is read: nothing is unpickled.
     """
@@ -53,7 +61,8 @@ def annotate(
     if out is not None:
         columns = COLUMNS if over_clustering is None else COLUMNS + VOTE_COLUMNS
         _check_columns(query, [f"{key_added}_{column}" for column in columns], overwrite)
-    found = _annotated(query, model, batch_size, over_clustering)
+    asked = {"unknown": _rate(unknown), "unknown_label": unknown_label, "over_clustering": over_clustering}
+    found = _annotated(query, model, {**asked, "batch_size": batch_size})
     if out is not None:
         write_annotated(query, out, found, key_added)
         typer.echo(
@@ -62,6 +71,16 @@ def annotate(
     if table is not None:
         _write_table(found, table)
         typer.echo(f"Wrote {table}: {len(found):,} rows")
+    if unknown is not None:
+        typer.echo(f"Rejected as {unknown_label}: {found['rejected'].sum():,} of {len(found):,} cells")
+
+
+def _rate(unknown: str | None) -> float | str | None:
+    """Return what annotate() takes: a number where there is one; other words are left to its check."""
+    try:
+        return None if unknown is None else float(unknown)
+    except ValueError:
+        return unknown
 
 
 def _check_columns(query: Path, columns: list[str], overwrite: bool) -> None:
@@ -72,20 +91,18 @@ def _check_columns(query: Path, columns: list[str], overwrite: bool) -> None:
         raise ValueError(f"{query} already has obs columns {there}. Fix: pass another --key-added, or --overwrite.")
 
 
-def _annotated(query: Path, folder: Path, batch_size: int | None, over_clustering: str | None) -> pd.DataFrame:
+def _annotated(query: Path, folder: Path, asked: dict[str, Any]) -> pd.DataFrame:
     """Return the table; by the Annotator if the folder has one."""
     if (folder / ANNOTATOR_FILE).is_file():
         from plkd import Annotator
 
-        return Annotator.load(folder).annotate(
-            query, over_clustering=over_clustering, batch_size=batch_size, progress=True
-        )
+        return Annotator.load(folder).annotate(query, progress=True, **asked)
     with quiet_libraries():
         from plkd import PLKD
 
         adata = read_data(query, backed=True)
         try:
-            return PLKD.load(folder).annotate(adata, over_clustering=over_clustering, batch_size=batch_size)
+            return PLKD.load(folder).annotate(adata, **asked)
         finally:
             adata.file.close()
 

@@ -169,7 +169,7 @@ def _report(
     by_method = {name: np.array([each[name] for each in scores]) for name in scores[0]}
     over = f", mean ± standard deviation over {len(scores)} splits" if len(scores) > 1 else ""
     files = {
-        "annotated.h5ad": "the query with plkd_label, plkd_confidence, plkd_runner_up and X_plkd",
+        "annotated.h5ad": "the query with plkd_label, plkd_confidence, plkd_novelty, plkd_runner_up, ... and X_plkd",
         "umap.png": "the Student's latent space by true label, called label and confidence",
         "confusion.png": "which label was called which",
         "patterns.png": "which patterns the calls rest on",

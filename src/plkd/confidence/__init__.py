@@ -5,6 +5,7 @@ from __future__ import annotations
 from plkd.confidence._calibration import Calibration, fit_calibration, fit_temperature
 from plkd.confidence._confidence import Confidence, Part
 from plkd.confidence._crossed import crossed_probabilities
+from plkd.confidence._doubt import doubtful_labels
 from plkd.confidence._novelty import LabelCentres, Novelty, fit_centres, fit_novelty
 from plkd.confidence._sets import prediction_sets, set_thresholds
 
@@ -15,6 +16,7 @@ __all__ = [
     "Novelty",
     "Part",
     "crossed_probabilities",
+    "doubtful_labels",
     "fit_calibration",
     "fit_centres",
     "fit_novelty",

@@ -9,7 +9,8 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
-#: The temperature is looked for between these; held-out cells that are all right, or all wrong, would ask for 0 or infinity and tell nothing of doubtful cells.
+#: The temperature is looked for between these; held-out cells that are all right, or all wrong, would ask for 0 or infinity
+#: and tell nothing of doubtful cells.
 LOWEST, HIGHEST = 0.5, 20.0
 #: What the called label is ahead of the next at least.
 _LEAD = 1e-6
@@ -45,19 +46,21 @@ class Calibration:
         logits
             Shape ``(n_obs, n_labels)``.
         """
-        plain = softmax(logits.astype(np.float64) / self.temperature, axis=1)
-        if not len(plain) or plain.shape[1] == 1:
-            return plain
-        rows, best = np.arange(len(plain)), plain.argmax(axis=1)
-        top = plain[rows, best]
+        scaled = logits.astype(np.float64) / self.temperature
+        if not len(scaled) or scaled.shape[1] == 1:
+            return softmax(scaled, axis=1)
+        rows, best = np.arange(len(scaled)), logits.argmax(axis=1)
+        top = softmax(scaled, axis=1)[rows, best]
         called = (1 - self.allowance) * np.interp(top, self.knots, self.accuracy)
-        # What is left goes to the others in proportion; none of them may pass the one that is called.
-        others = np.maximum(1 - top, np.finfo(np.float64).tiny)
-        ratio = np.partition(plain, -2, axis=1)[:, -2] / others
-        called = np.clip(called, ratio / (1 + ratio) + _LEAD, 1.0)
-        calibrated = plain * ((1 - called) / others)[:, None]
+        # What is left goes to the others in proportion; none of them may pass the one that is called. A softmax of their own,
+        # since 1 - top has no digits left where a network is sure.
+        scaled[rows, best] = -np.inf
+        others = softmax(scaled, axis=1)
+        second = others.max(axis=1)
+        called = np.clip(called, second / (1 + second) + _LEAD, 1.0)
+        calibrated = others * (1 - called)[:, None]
         calibrated[rows, best] = called
-        return calibrated / calibrated.sum(axis=1, keepdims=True)
+        return calibrated
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Return everything as arrays; :meth:`from_arrays` reads them back."""

@@ -17,13 +17,13 @@ from plkd.inference._vote import majority_vote
 
 logger = logging.getLogger("plkd")
 
-
 #: Share of known cells that ``unknown="auto"`` lets be rejected.
 AUTO_RATE = 0.05
 #: A rejected cell whose second label is at least this times as probable as the first lies between the two.
 _BETWEEN = 0.5
 #: A shift of the query that is worth a word.
 _SHIFTED = 1.2
+_CALIBRATE = "train it with held-out folds (`preset.confidence.n_folds`, 5 by default)"
 
 
 def annotate_cells(
@@ -97,7 +97,7 @@ def rejection_rate(
     ------
     ValueError
         If ``unknown`` is none of None, ``"auto"`` and a number in (0, 1), the model was not calibrated, or
-        ``unknown_label`` is one of its labels.
+        ``unknown_label`` is one of its labels, or no text.
     """
     if unknown is None:
         return None
@@ -109,8 +109,12 @@ def rejection_rate(
         )
     if confidence is None:
         raise ValueError(
-            f"unknown={unknown!r}, but the model was not calibrated, so it cannot tell known cells from others. Fix: train "
-            "it with held-out folds (`preset.confidence.n_folds`, 5 by default), or pass unknown=None."
+            f"unknown={unknown!r}, but the model was not calibrated, so it cannot tell known cells from others. Fix: "
+            f"{_CALIBRATE}, or pass unknown=None."
+        )
+    if not isinstance(unknown_label, str) or not unknown_label:
+        raise ValueError(
+            f"unknown_label={unknown_label!r}; expected a name for rejected cells. Fix: `unknown_label='Unknown'`."
         )
     if unknown_label in labels:
         raise ValueError(
@@ -144,8 +148,8 @@ def reject(table: pd.DataFrame, probabilities: pd.DataFrame, rate: float | None,
     if rate is not None:
         label = table["label"].cat.add_categories([unknown_label])
         first, second = table["label"].astype(object), table["runner_up"].astype(object)
-        top = np.sort(probabilities.to_numpy(), axis=1)[:, ::-1]
-        between = rejected & (top[:, 1] >= _BETWEEN * top[:, 0]) if top.shape[1] > 1 else np.zeros_like(rejected)
+        top = np.sort(probabilities.to_numpy(), axis=1)
+        between = rejected & (top[:, -2] >= _BETWEEN * top[:, -1])
         reason[rejected] = "unlike the reference"
         reason[between] = [f"between {a} and {b}" for a, b in zip(first[between], second[between], strict=True)]
         label[rejected] = unknown_label
@@ -216,33 +220,36 @@ def set_frame(
     measured: np.ndarray,
     labels: Sequence[str],
     obs_names: pd.Index,
-    confidence: Confidence | None,
+    confidence: Confidence,
     coverage: float,
 ) -> pd.DataFrame:
     """Return which labels belong into each cell's prediction set, bool, cells x labels.
 
     Parameters
     ----------
-    output, measured, labels, obs_names, confidence
+    output, measured, labels, obs_names
         As of :func:`annotate_cells`.
-    coverage
-        Share of the cells of each label whose set holds it, in (0, 1).
+    confidence, coverage
+        As checked by :func:`check_coverage`.
+    """
+    probabilities = confidence.probabilities(output.logits, measured)
+    sets = confidence.prediction_sets(probabilities, measured, coverage)
+    return pd.DataFrame(sets, index=obs_names, columns=list(labels))
+
+
+def check_coverage(coverage: float, confidence: Confidence | None) -> Confidence:
+    """Return the confidence if there can be prediction sets of this coverage.
 
     Raises
     ------
     ValueError
-        If ``coverage`` is no such number, or the model was not calibrated.
+        If ``coverage`` is no number in (0, 1), or the model was not calibrated.
     """
     if isinstance(coverage, bool) or not isinstance(coverage, Real) or not 0 < coverage < 1:
         raise ValueError(f"coverage={coverage!r}; expected a number between 0 and 1. Fix: `coverage=0.9`.")
     if confidence is None:
-        raise ValueError(
-            "The model was not calibrated, so it has no prediction sets. Fix: train it with held-out folds "
-            "(`preset.confidence.n_folds`, 5 by default)."
-        )
-    probabilities = confidence.probabilities(output.logits, measured)
-    sets = confidence.prediction_sets(probabilities, measured, float(coverage))
-    return pd.DataFrame(sets, index=obs_names, columns=list(labels))
+        raise ValueError(f"The model was not calibrated, so it has no prediction sets. Fix: {_CALIBRATE}.")
+    return confidence
 
 
 def add_annotation(adata: AnnData, table: pd.DataFrame, *, key_added: str = "plkd") -> None:
@@ -271,6 +278,9 @@ def add_annotation(adata: AnnData, table: pd.DataFrame, *, key_added: str = "plk
             )
         if not (table.index.is_unique and adata.obs_names.is_unique):
             raise ValueError("Cell names repeat, so the table cannot be matched. Fix: `adata.obs_names_make_unique()`.")
+        if table.index.size and not adata.obs_names.isin(table.index).all():
+            # A plain bool column cannot hold what is missing.
+            table = table.astype({name: "boolean" for name in table.columns if table[name].dtype == bool})
         table = table.reindex(adata.obs_names)
     for column in table.columns:
         adata.obs[f"{key_added}_{column}"] = (

@@ -3,33 +3,62 @@
 from __future__ import annotations
 
 import logging
-import time
 import zlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from tqdm.auto import tqdm
 
-from plkd.confidence import Calibration, Confidence, LabelCentres, Part, fit_calibration, fit_centres
+from plkd.confidence import Calibration, Confidence, LabelCentres, Part, doubtful_labels, fit_calibration, fit_centres
 from plkd.data import Cells, ModalitySpec
 from plkd.inference import run_student, run_teacher
 from plkd.module import PLKDModule
 from plkd.nn import InputScaling, Student
 from plkd.presets import Preset, StudentTraining
-from plkd.train import Folds, Split, cross_fit, make_folds
+from plkd.train import Split, cross_fit, make_folds
+from plkd.train._checkpoint import Checkpoint
+from plkd.train._gains import set_gains
 
 logger = logging.getLogger("plkd")
 
 #: Calls that would be right on cells of the reference's own laboratory are taken to be wrong this often elsewhere, where the
 #: reference is of one batch and so cannot show it.
 ALLOWANCE = 0.04
-#: More cells say little more.
-_MOST_SCORED = 20_000
+#: More held-out cells say little more.
+_MOST_SCORED = 100_000
+#: Of these so many are kept with the model, for its report.
+_MOST_KEPT = 20_000
+#: Cells that the labels' centres are computed from, and how many of each label at least.
 _MOST_CENTRED = 5_000
+_LEAST_OF_A_LABEL = 50
 #: A set of modalities with fewer held-out cells, and a Teacher with fewer, are not calibrated apart.
 _LEAST_CELLS = 20
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """What Students say of the cells that they did not see.
+
+    Attributes
+    ----------
+    found
+        ``cells`` (numbers, increasing), ``logits`` from all that a cell was measured in, and for each set of modalities its
+        logits and its distances to the labels' centres.
+    subsets
+        Those sets.
+    note
+        How the parts of the reference were made.
+    n_batches
+        Number of batches of the reference.
+    """
+
+    found: dict[str, np.ndarray]
+    subsets: Sequence[tuple[str, ...]]
+    note: str
+    n_batches: int
 
 
 class ConfidenceMixin:
@@ -41,14 +70,22 @@ class ConfidenceMixin:
     _specs: Sequence[ModalitySpec]
     _scaling: Callable[[], dict[str, Any]]
     _start_bias: Callable[..., None]
+    registry: dict[str, Any]
     #: Arrays of the confidence and its note; None: not calibrated. Saved with the model.
     confidence_: dict[str, Any] | None = None
-    #: Held-out predictions: ``cells`` (numbers), ``codes`` (true labels), ``logits``. Saved with the model.
+    #: Held-out predictions: ``cells`` (numbers), ``codes`` (true labels), ``logits`` from all that a cell was measured in. Saved
+    #: with the model.
     held_out_: dict[str, np.ndarray] | None = None
+    doubtful_indices_: np.ndarray
     if TYPE_CHECKING:
 
         @property
         def labels(self) -> list[str]: ...
+
+    @property
+    def doubtful_indices(self) -> np.ndarray:
+        """Numbers of the reference cells whose labels others contradict, and which did not train; int64, sorted."""
+        return self.doubtful_indices_
 
     @property
     def _confidence(self) -> Confidence | None:
@@ -63,66 +100,50 @@ class ConfidenceMixin:
         saved = None if self.confidence_ is None else self.confidence_["teacher"]
         return None if saved is None else Calibration.from_arrays(saved)
 
-    def _fit_confidence(
-        self, training: StudentTraining, cells: Cells, split: Split, *, teacher: bool, progress: bool
-    ) -> None:
-        """Train Students without parts of the reference and keep what they say about those."""
-        self.confidence_ = self.held_out_ = None
+    def _leave_out(
+        self,
+        training: StudentTraining,
+        cells: Cells,
+        split: Split,
+        *,
+        progress: bool,
+        checkpoint: Checkpoint | None,
+    ) -> LeftOut | None:
+        """Train Students without parts of the reference and keep what they say about those; None where that cannot be.
+
+        Parameters
+        ----------
+        training, cells, split
+            As the model's own Student is trained.
+        progress
+            Show a progress bar.
+        checkpoint
+            Finished folds are kept beside it; None: nothing is kept.
+        """
         if self._settings.confidence.n_folds == 0:
-            return
-        start = time.perf_counter()
-        rng = np.random.default_rng(zlib.crc32(split.train.tobytes()))
-        taking_part = np.union1d(split.train, split.validation)
-        folds = make_folds(cells.labels, cells.batch, taking_part, rng, n_folds=self._settings.confidence.n_folds)
+            return None
+        taking_part = np.unique(np.concatenate([split.train, split.doubtful, split.validation]))
+        rng = np.random.default_rng(zlib.crc32(taking_part.tobytes()))
+        folds = make_folds(
+            cells.labels,
+            cells.batch,
+            taking_part,
+            rng,
+            n_folds=self._settings.confidence.n_folds,
+            measured=cells.measured(),
+        )
         scored = np.flatnonzero(folds.scored)
         if len(folds) < 2 or not len(scored):
             logger.warning(
                 "Confidence is not calibrated: no label has two cells, so that none can be held out. Probabilities are the "
                 "softmax as it is, and novelty is not known."
             )
-            return
+            return None
         if len(scored) > _MOST_SCORED:
             scored = np.sort(rng.choice(scored, _MOST_SCORED, replace=False))
         subsets = _subsets(cells, scored)
-        found = self._held_out_outputs(training, cells, folds, scored, subsets, progress=progress)
-        # Batches tell how far one laboratory's cells lie from another's; a single batch cannot.
-        allowance = ALLOWANCE if len(np.unique(cells.batch[taking_part])) == 1 else 0.0
-        parts = {
-            subset: Part.fit(
-                logits,
-                cells.labels[numbers],
-                distances,
-                _centres(
-                    self._scaling(), self.module.student, cells.only(*subset), _all_of(cells, subset, split.train)
-                ),
-                allowance=allowance,
-            )
-            for subset, (numbers, logits, distances) in found.items()
-        }
-        note = folds.note + (f"; one batch: confidence lowered by {allowance:.0%}" if allowance else "")
-        confidence = Confidence(tuple(cells.modalities), parts, note)
-        self.confidence_ = {"arrays": confidence.to_arrays(), "note": note, "teacher": None}
-        if teacher and len(split.validation) >= _LEAST_CELLS:
-            logits = run_teacher(self._scaling(), self.module.teacher, cells, split.validation).logits
-            calibration = fit_calibration(logits, cells.labels[split.validation], allowance=allowance)
-            self.confidence_["teacher"] = calibration.to_arrays()
-        numbers, logits, _ = found[subsets[-1]]
-        self.held_out_ = {"cells": numbers, "codes": cells.labels[numbers], "logits": logits}
-        seconds = time.perf_counter() - start
-        logger.info("Confidence: %d held-out cells, %s, in %.1f s", len(scored), note, seconds)
-
-    def _held_out_outputs(
-        self,
-        training: StudentTraining,
-        cells: Cells,
-        folds: Folds,
-        scored: np.ndarray,
-        subsets: Sequence[tuple[str, ...]],
-        *,
-        progress: bool,
-    ) -> dict[tuple[str, ...], tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """Return for each set of modalities the held-out cells, their logits and their distances to the labels' centres."""
-        found: dict[tuple[str, ...], list[tuple[np.ndarray, ...]]] = {subset: [] for subset in subsets}
+        store = None if checkpoint is None else checkpoint.fold_store(zlib.crc32(folds.fold.tobytes()))
+        by_fold = {} if store is None else dict(store.found)
         students = cross_fit(
             self.module,
             cells,
@@ -131,20 +152,98 @@ class ConfidenceMixin:
             training=training,
             weight_power=self._settings.scaling.weight_power,
             start_bias=lambda student, train: self._start_bias(student, training, cells, train),
+            numbers=[number for number in range(len(folds)) if number not in by_fold],
         )
-        for number, student, scaling in tqdm(
-            students, total=len(folds), desc="Confidence", unit="fold", disable=not progress
-        ):
+        bar = tqdm(students, "Confidence", len(folds), initial=len(by_fold), unit="fold", disable=not progress)
+        for number, student, scaling in bar:
             train, held = folds.split(number)
-            held = np.intersect1d(held, scored)
-            for subset in subsets:
-                seen, own = cells.only(*subset), _all_of(cells, subset, held)
-                if not len(own):
-                    continue
-                centres = _centres(scaling, student, seen, _all_of(cells, subset, train))
-                out = run_student(scaling, student, seen, own)
-                found[subset].append((own, out.logits, centres.distance(out.latent)))
-        return {subset: _joined(outputs) for subset, outputs in found.items() if outputs}
+            by_fold[number] = _fold_outputs(student, scaling, cells, train, np.intersect1d(held, scored), subsets)
+            if store is not None:
+                store.add(number, by_fold[number])
+        found = _joined([by_fold[number] for number in range(len(folds))])
+        logger.info("Confidence: %d held-out cells, %s", len(scored), folds.note)
+        return LeftOut(found, subsets, folds.note, len(np.unique(cells.batch[taking_part])))
+
+    def _doubtful(self, left_out: LeftOut | None, cells: Cells) -> np.ndarray:
+        """Return the numbers of cells whose labels are doubted; none where clusters stand in for labels."""
+        clustered = self.registry["setup_args"]["labels_key"] is None
+        if left_out is None or clustered or not self._settings.confidence.drop_doubtful:
+            return np.array([], dtype=np.int64)
+        numbers = left_out.found["cells"]
+        doubtful = numbers[doubtful_labels(left_out.found["logits"], cells.labels[numbers])]
+        if len(doubtful):
+            logger.info(
+                "%d of %d labels are doubtful: called otherwise, and surely, by Students that did not see the cells. These "
+                "cells do not train (model.doubtful_indices)",
+                len(doubtful),
+                len(numbers),
+            )
+        return doubtful
+
+    def _fit_confidence(self, left_out: LeftOut | None, cells: Cells, split: Split, *, teacher: bool) -> None:
+        """Calibrate the trained networks by what was found of the cells left out."""
+        self.confidence_ = self.held_out_ = None
+        if left_out is None:
+            return
+        found = left_out.found
+        # Batches tell how far one laboratory's cells lie from another's; a single batch cannot.
+        allowance = ALLOWANCE if left_out.n_batches == 1 else 0.0
+        parts = {}
+        for subset in left_out.subsets:
+            own = _all_of(cells, subset, found["cells"])
+            rows, name = np.searchsorted(found["cells"], own), "+".join(subset)
+            centres = _centres(self._scaling(), self.module.student, cells, subset, split.train)
+            parts[subset] = Part.fit(
+                found[f"{name}.logits"][rows],
+                cells.labels[own],
+                found[f"{name}.distance"][rows],
+                centres,
+                allowance=allowance,
+            )
+        note = left_out.note + (f"; one batch: confidence lowered by {allowance:.0%}" if allowance else "")
+        confidence = Confidence(tuple(cells.modalities), parts, note)
+        self.confidence_ = {"arrays": confidence.to_arrays(), "note": note, "teacher": None}
+        if teacher and len(split.validation) >= _LEAST_CELLS:
+            logits = run_teacher(self._scaling(), self.module.teacher, cells, split.validation).logits
+            calibration = fit_calibration(logits, cells.labels[split.validation], allowance=allowance)
+            self.confidence_["teacher"] = calibration.to_arrays()
+        kept = slice(None, None, -(-len(found["cells"]) // _MOST_KEPT))
+        numbers = found["cells"][kept]
+        self.held_out_ = {"cells": numbers, "codes": cells.labels[numbers], "logits": found["logits"][kept]}
+
+
+def _fold_outputs(
+    student: Student,
+    scaling: Mapping[str, InputScaling],
+    cells: Cells,
+    train: np.ndarray,
+    held: np.ndarray,
+    subsets: Sequence[tuple[str, ...]],
+) -> dict[str, np.ndarray]:
+    """Return the held-out cells of a fold, their logits, and for each set of modalities logits and distances to the centres.
+
+    Zeros stand where a cell was not measured in all of a set.
+    """
+    student.gain.fill_(1)
+    # Of the fold itself, as the model's own gains are of its held-out cells.
+    set_gains(
+        student.gain,
+        lambda some: run_student(scaling, student, cells, some).logits,
+        cells.labels,
+        cells.measured(),
+        held,
+    )
+    found = {"cells": held, "logits": run_student(scaling, student, cells, held).logits}
+    for subset in subsets:
+        own = _all_of(cells, subset, held)
+        rows, name = np.searchsorted(held, own), "+".join(subset)
+        logits, distance = np.zeros_like(found["logits"]), np.zeros(len(held))
+        if len(own):
+            out = run_student(scaling, student, cells.only(*subset), own)
+            logits[rows] = out.logits
+            distance[rows] = _centres(scaling, student, cells, subset, train).distance(out.latent)
+        found |= {f"{name}.logits": logits, f"{name}.distance": distance}
+    return found
 
 
 def _subsets(cells: Cells, scored: np.ndarray) -> list[tuple[str, ...]]:
@@ -162,13 +261,28 @@ def _all_of(cells: Cells, subset: Sequence[str], numbers: np.ndarray) -> np.ndar
     return numbers[np.all(measured, axis=0)]
 
 
-def _centres(scaling: Mapping[str, InputScaling], student: Student, cells: Cells, train: np.ndarray) -> LabelCentres:
-    some = train[:: -(-len(train) // _MOST_CENTRED)] if len(train) > _MOST_CENTRED else train
-    return fit_centres(run_student(scaling, student, cells, some).latent, cells.labels[some])
+def _centres(
+    scaling: Mapping[str, InputScaling], student: Student, cells: Cells, subset: Sequence[str], train: np.ndarray
+) -> LabelCentres:
+    """Return the centres of cells measured in a set of modalities; of a label without such cells, of those measured in some."""
+    known = np.isin(cells.labels, cells.labels[_all_of(cells, subset, train)])
+    measured = np.stack([cells.modalities[kind].measured(cells.n_obs) for kind in subset])
+    train = train[np.where(known, measured.all(axis=0), measured.any(axis=0))[train]]
+    some = _thinned(train, cells.labels[train])
+    return fit_centres(run_student(scaling, student, cells.only(*subset), some).latent, cells.labels[some])
 
 
-def _joined(outputs: Sequence[tuple[np.ndarray, ...]]) -> Any:
-    """Return the folds' outputs in the order of the cells."""
-    numbers, logits, distances = (np.concatenate(parts) for parts in zip(*outputs, strict=True))
-    order = np.argsort(numbers, kind="stable")
-    return numbers[order], logits[order], distances[order]
+def _thinned(cells: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return about 5,000 of the cells in the labels' shares, but 50 of each label where there are as many."""
+    step = -(-len(cells) // _MOST_CENTRED)
+    kept = [np.array([], dtype=np.int64)]
+    for label in np.unique(labels):
+        own = cells[labels == label]
+        kept.append(own[:: max(1, min(step, len(own) // _LEAST_OF_A_LABEL))])
+    return np.sort(np.concatenate(kept))
+
+
+def _joined(outputs: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Return the folds' outputs together, in the order of the cells."""
+    order = np.argsort(np.concatenate([each["cells"] for each in outputs]), kind="stable")
+    return {name: np.concatenate([each[name] for each in outputs])[order] for name in outputs[0]}

@@ -9,8 +9,8 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from plkd._compat import parse_device_args
 
 
-def check_device(accelerator: Any, devices: Any, *, called: str = "devices", single: bool = False) -> None:
-    """Refuse an accelerator that this machine lacks, before any work.
+def check_device(accelerator: Any, devices: Any, *, called: str = "devices", single: bool = False) -> Any:
+    """Return the device to use; refuse an accelerator that this machine lacks, before any work.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ def check_device(accelerator: Any, devices: Any, *, called: str = "devices", sin
         Naming both.
     """
     try:
-        parse_device_args(accelerator, devices, return_device="torch", validate_single_device=single)
+        return parse_device_args(accelerator, devices, return_device="torch", validate_single_device=single)[2]
     except (MisconfigurationException, ValueError, TypeError, RuntimeError, AttributeError, IndexError) as error:
         raise ValueError(
             f"accelerator={accelerator!r} with {called}={devices!r} cannot be used here ({error}). Fix: pass "

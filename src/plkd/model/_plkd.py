@@ -132,6 +132,7 @@ class PLKD(TrainingMixin, ConfidenceMixin, PredictionMixin, ExplanationMixin, Re
         self.format_ = _files.FORMAT
         # Instance attributes, since scvi-tools saves those alone.
         self.confidence_, self.held_out_, self.training_ = None, None, None
+        self.doubtful_indices_ = np.array([], dtype=np.int64)
         self._model_summary_string = self._summary()
         # What load() needs: the built patterns and all settings, not the path or the keyword changes.
         self.init_params_ = {

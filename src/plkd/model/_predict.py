@@ -201,10 +201,12 @@ class PredictionMixin:
         that of cells like these; where the query is of another laboratory and the reference of one batch, it is less.
         """
         self._check_ready("student")
+        confidence = inference.check_coverage(coverage, self._confidence)
         cells, names, chosen = self._chosen(adata, indices, modality)
         output = self._run_student(cells, chosen, batch_size)
-        measured = cells.measured()[chosen]
-        return inference.set_frame(output, measured, self.labels, names[chosen], self._confidence, coverage)
+        return inference.set_frame(
+            output, cells.measured()[chosen], self.labels, names[chosen], confidence, float(coverage)
+        )
 
     def get_latent_representation(
         self,

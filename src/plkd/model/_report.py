@@ -16,6 +16,7 @@ from plkd.data import Cells, ModalitySpec
 from plkd.inference import probability_frame
 from plkd.patterns import PatternSet
 from plkd.report import Report
+from plkd.train import Split
 
 _LIBRARIES = ("plkd", "scvi-tools", "torch", "lightning", "anndata", "scikit-learn", "numpy", "pandas")
 #: A label with fewer cells is pointed out: its scores are chance to a good part.
@@ -131,7 +132,9 @@ class ReportMixin:
         }
 
 
-def training_facts(cells: Cells, labels: Sequence[str], seconds: dict[str, float], device: Any) -> dict[str, Any]:
+def training_facts(
+    cells: Cells, labels: Sequence[str], split: Split, *, seconds: dict[str, float], device: Any
+) -> dict[str, Any]:
     """Return what a report says of the reference and of training, in plain values.
 
     Parameters
@@ -140,6 +143,8 @@ def training_facts(cells: Cells, labels: Sequence[str], seconds: dict[str, float
         The reference.
     labels
         Names of its labels.
+    split
+        Which cells trained.
     seconds
         What each phase took.
     device
@@ -154,7 +159,10 @@ def training_facts(cells: Cells, labels: Sequence[str], seconds: dict[str, float
             f"labels of fewer than {_FEW} cells": few,
         },
         "training": {"seconds": seconds, "device": str(device)},
-        "dropped": {"cells without a label": int((cells.labels < 0).sum())},
+        "dropped": {
+            "cells without a label": int((cells.labels < 0).sum()),
+            "cells with a doubtful label": len(split.doubtful),
+        },
         "versions": {"python": platform.python_version()} | {name: version(name) for name in _LIBRARIES},
     }
 

@@ -18,6 +18,7 @@ from scvi.train import TrainRunner
 from plkd._compat import merge_kwargs
 from plkd.data import Cells, ModalitySpec
 from plkd.inference import run_student, run_teacher
+from plkd.model._device import check_device
 from plkd.model._report import training_facts
 from plkd.module import PLKDModule
 from plkd.nn import Student
@@ -53,6 +54,9 @@ class TrainingMixin:
         _reference_cells: Callable[[], Cells]
         _scaling: Callable[[], dict[str, Any]]
         _fit_confidence: Callable[..., None]
+        _leave_out: Callable[..., Any]
+        _doubtful: Callable[..., np.ndarray]
+        doubtful_indices_: np.ndarray
 
         @property
         def labels(self) -> list[str]: ...
@@ -74,7 +78,7 @@ class TrainingMixin:
         checkpoint_dir: str | Path | None = None,
         **trainer_kwargs: Any,
     ) -> None:
-        """Train the Teacher on the labels, then distil the Student from it.
+        """Train the Teacher on the labels, distil the Student from it, and calibrate its confidence on cells kept from training.
 
         Parameters
         ----------
@@ -100,8 +104,9 @@ class TrainingMixin:
             Passed to :class:`scvi.train.Trainer`, e.g. ``callbacks``, ``early_stopping_patience``,
             ``enable_progress_bar``. ``trainer_kwargs`` wins.
         checkpoint_dir
-            Folder for one file that is renewed after each epoch. If it holds the file of an interrupted run of the same
-            settings, that run goes on from its last finished epoch. The file is removed at the end. None writes none.
+            Folder for one file that is renewed after each epoch and each fold of the calibration. If it holds the file of an
+            interrupted run of the same settings, that run goes on from there: at most one epoch, or one fold, is done
+            again. The file is removed at the end. None writes none.
 
         Raises
         ------
@@ -127,6 +132,7 @@ class TrainingMixin:
         unknown = set(datasplitter_kwargs or {}) - {"external_indexing"}
         if unknown:
             raise TypeError(f"Unknown datasplitter_kwargs {sorted(unknown)}; expected external_indexing.")
+        device = check_device(accelerator, devices)
         cells = self._reference_cells()
         split = split_cells(
             cells.labels,
@@ -157,6 +163,16 @@ class TrainingMixin:
         checkpoint, resumed = self._checkpoint(checkpoint_dir, run, split)
         if resumed is not None:
             split = resumed["split"]
+        seconds: dict[str, float] = {}
+        # Lightning moves the networks to their device only later.
+        self.module.to(device)
+        progress = bool(trainer_kwargs.get("enable_progress_bar", True))
+        with _timed(seconds, "confidence"):
+            left_out = self._leave_out(student, cells, split, progress=progress, checkpoint=checkpoint)
+        if resumed is None:
+            split = split.without(self._doubtful(left_out, cells))
+            if checkpoint is not None:
+                checkpoint.split = split
         logger.info("Training on %d cells; %s", len(split.train), split.note)
         if resumed is None and not self.is_trained_:
             self._weigh_features(cells, split)
@@ -168,7 +184,6 @@ class TrainingMixin:
             "trainer_kwargs": trainer_kwargs,
             "checkpoint": checkpoint,
         }
-        seconds: dict[str, float] = {}
         if student.kd_weight > 0 and (resumed is None or resumed["phase"] == "teacher"):
             with_copies = {**common, "trainer_kwargs": own_callbacks(trainer_kwargs)}
             with _timed(seconds, "teacher"):
@@ -176,15 +191,15 @@ class TrainingMixin:
             resumed = None
         with _timed(seconds, "student"):
             self._train_student(student, cells, split, common, resumed)
-        progress = bool(trainer_kwargs.get("enable_progress_bar", True))
-        with _timed(seconds, "confidence"):
-            self._fit_confidence(student, cells, split, teacher=student.kd_weight > 0, progress=progress)
-        self.training_ = training_facts(cells, self.labels, seconds, self.module.student.head.weight.device)
+        self._fit_confidence(left_out, cells, split, teacher=student.kd_weight > 0)
+        self.training_ = training_facts(
+            cells, self.labels, split, seconds=seconds, device=self.module.student.head.weight.device
+        )
         self.is_trained_ = True
         self.train_indices_, self.validation_indices_ = split.train, split.validation
-        self.test_indices_ = split.test
+        self.test_indices_, self.doubtful_indices_ = split.test, split.doubtful
         if checkpoint is not None:
-            checkpoint.path.unlink(missing_ok=True)
+            checkpoint.remove()
 
     def _phases(
         self, asked: Mapping[str, Any], max_epochs: int | None, batch_size: int | None

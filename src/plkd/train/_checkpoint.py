@@ -1,9 +1,10 @@
-"""One file per interrupted run: what a phase needs to go on from its last finished epoch."""
+"""One file per interrupted run: what a phase needs to go on from its last finished epoch, and finished folds."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from plkd.train._plan import SMOOTHED
 from plkd.train._split import Split
 
 FORMAT = 1
+_PARTS = ("train", "validation", "test", "unlabeled", "doubtful")
 
 
 class Checkpoint(Callback):
@@ -43,6 +45,21 @@ class Checkpoint(Callback):
         self.history: list[dict[str, float]] = []
         self.resumed: dict[str, Any] | None = None
 
+    def fold_store(self, folds: int) -> FoldStore:
+        """Return what was found for the folds that were finished before an interruption, and keeps more.
+
+        Parameters
+        ----------
+        folds
+            Fingerprint of the folds.
+        """
+        return FoldStore(self.path.with_name(f"folds_of_{self.path.name}"), {**self.settings, "folds": folds})
+
+    def remove(self) -> None:
+        """Remove the files of a run that is finished."""
+        for path in (self.path, self.path.with_name(f"folds_of_{self.path.name}")):
+            path.unlink(missing_ok=True)
+
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
         """Let early stopping count before the file is written, not after."""
         for callback in trainer.callbacks:
@@ -63,7 +80,7 @@ class Checkpoint(Callback):
         if best is not None and best.best_weights is not None:
             tensors |= {f"best.{k}": v for k, v in best.best_weights.items()}
         tensors["rng"] = torch.get_rng_state()
-        for part in ("train", "validation", "test", "unlabeled"):
+        for part in _PARTS:
             tensors[f"split.{part}"] = torch.from_numpy(getattr(self.split, part))
         state = {
             "format": FORMAT,
@@ -127,6 +144,45 @@ def best_weights(resumed: dict[str, Any]) -> dict[str, torch.Tensor] | None:
     return {k.removeprefix("best."): v for k, v in resumed["tensors"].items() if k.startswith("best.")} or None
 
 
+class FoldStore:
+    """Keep what was found for each finished fold, so that a run that was cut off goes on from there.
+
+    Parameters
+    ----------
+    path
+        The file; replaced as a whole.
+    settings
+        What the run was asked to do and which folds it left out, JSON-able; a file of others is not read.
+    """
+
+    def __init__(self, path: Path, settings: dict[str, Any]):
+        self.path, self.settings = path, plain(settings)
+        self.found = self._read()
+
+    def _read(self) -> dict[int, dict[str, np.ndarray]]:
+        if not self.path.exists():
+            return {}
+        tensors, metadata = read_safetensors(self.path)
+        found: dict[int, dict[str, np.ndarray]] = {}
+        if json.loads(metadata.get("plkd", "{}")) != self.settings:
+            return found
+        for key, value in tensors.items():
+            number, _, name = key.partition(".")
+            found.setdefault(int(number), {})[name] = value.numpy()
+        return found
+
+    def add(self, number: int, outputs: Mapping[str, np.ndarray]) -> None:
+        """Keep the outputs for a fold."""
+        self.found[number] = dict(outputs)
+        tensors = {
+            f"{fold}.{name}": torch.from_numpy(np.ascontiguousarray(value))
+            for fold, arrays in self.found.items()
+            for name, value in arrays.items()
+        }
+        with replace_when_written(self.path) as temporary:
+            save_file(tensors, temporary, metadata={"plkd": json.dumps(self.settings)})
+
+
 def digest(*parts: Any) -> str:
     """Return a short fingerprint of arrays and lists of text."""
     found = hashlib.sha256()
@@ -183,7 +239,5 @@ def read_checkpoint(path: Path, settings: dict[str, Any]) -> dict[str, Any] | No
             f"{path} belongs to a run of other settings ({', '.join(changed) or 'unknown'} differ); expected the same "
             "data, model and training arguments. Fix: name an empty folder as checkpoint_dir, or delete the file."
         )
-    parts = {
-        p: tensors.pop(f"split.{p}").numpy().astype(np.int64) for p in ("train", "validation", "test", "unlabeled")
-    }
+    parts = {part: tensors.pop(f"split.{part}").numpy().astype(np.int64) for part in _PARTS}
     return {**state, "tensors": tensors, "split": Split(**parts, note=state["note"])}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import numpy as np
 import torch
@@ -31,6 +31,7 @@ def cross_fit(
     training: StudentTraining,
     weight_power: float,
     start_bias: Callable[[Student, np.ndarray], None],
+    numbers: Iterable[int] | None = None,
 ) -> Iterator[tuple[int, Student, Mapping[str, InputScaling]]]:
     """Train a Student without each fold, on the labels alone, and yield it with its input scaling.
 
@@ -41,7 +42,7 @@ def cross_fit(
     Parameters
     ----------
     module
-        The model's module; its constants of the input scaling, and its Student's gains, are taken over.
+        The model's module; its constants of the input scaling are taken over.
     cells
         The reference.
     folds
@@ -52,6 +53,8 @@ def cross_fit(
         As of :func:`plkd.train.feature_weights`; 0 leaves the features unweighted.
     start_bias
         Sets a Student's bias before it learns, given its training cells.
+    numbers
+        The folds to leave out; each Student is the same whichever they are. None: all.
 
     Yields
     ------
@@ -60,7 +63,7 @@ def cross_fit(
     seed = zlib.crc32(folds.fold.tobytes())
     device = module.student.head.weight.device
     constants: dict[str, InputScaling] = dict(module.scaling.items())  # type: ignore[arg-type]
-    for number in range(len(folds)):
+    for number in range(len(folds)) if numbers is None else numbers:
         train, _ = folds.split(number)
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(seed + number)
@@ -68,7 +71,6 @@ def cross_fit(
             network = Student({k: len(v.weight) for k, v in scaling.items()}, module.n_labels, **vars(student)).to(
                 device
             )
-            network.gain.copy_(module.student.gain)
             if weight_power > 0:
                 for kind, weights in feature_weights(cells, train, scaling, power=weight_power).items():
                     scaling[kind].weight.copy_(torch.from_numpy(weights))

@@ -21,7 +21,8 @@ class Folds:
     fold
         For each cell of the data its fold, ``-1`` for cells that take no part.
     scored
-        Whether the cell is scored in its fold; not where its label would be unknown to those that stay.
+        Whether the cell is scored in its fold; not where its label, or what it was measured in, is unknown to those that
+        stay.
     note
         How the folds were made, for the log and the report.
     """
@@ -40,9 +41,15 @@ class Folds:
 
 
 def make_folds(
-    labels: np.ndarray, batch: np.ndarray, cells: np.ndarray, rng: np.random.Generator, *, n_folds: int
+    labels: np.ndarray,
+    batch: np.ndarray,
+    cells: np.ndarray,
+    rng: np.random.Generator,
+    *,
+    n_folds: int,
+    measured: np.ndarray | None = None,
 ) -> Folds:
-    """Leave out whole batches where there are at least three and labels occur in several, else a part of every label.
+    """Leave out whole batches if there are at least three and labels and modalities occur in several, else parts of labels.
 
     Parameters
     ----------
@@ -56,15 +63,18 @@ def make_folds(
         Draws the cells.
     n_folds
         Most folds; batches are put together where there are more, so that folds have about the same size.
+    measured
+        Whether each cell was measured in each modality, bool, shape ``(n_obs, n_modalities)``; None: every cell in every one.
     """
     own_labels, own_batch = labels[cells], batch[cells]
-    by_batch = _by_batch(own_batch, n_folds)
-    if by_batch is not None:
-        known = _known_elsewhere(own_labels, by_batch)
-        if known.mean() >= KNOWN_SHARE:
-            n_batches = len(np.unique(own_batch))
-            note = f"whole batches left out in turn ({n_batches} batches in {by_batch.max() + 1} folds)"
-            return _spread(by_batch, known, cells, len(labels), note)
+    modalities = [] if measured is None else list(measured[cells].T)
+    n_batches = len(np.unique(own_batch))
+    if n_batches >= LEAST_BATCHES:
+        own = _by_batch(own_batch, n_folds)
+        known = _known_elsewhere(own_labels, own)
+        if known.mean() >= KNOWN_SHARE and all(_known_elsewhere(there, own)[there].all() for there in modalities):
+            note = f"whole batches left out in turn ({n_batches} batches in {own.max() + 1} folds)"
+            return _spread(own, known, cells, len(labels), note)
     own = np.empty(len(cells), dtype=np.int64)
     first = 0
     for label in np.unique(own_labels):
@@ -73,28 +83,30 @@ def make_folds(
         own[members] = (first + np.arange(len(members))) % n_folds
         first += len(members)
     own = np.unique(own, return_inverse=True)[1]
-    why = "fewer than three batches" if len(np.unique(own_batch)) < LEAST_BATCHES else "labels lie in single batches"
-    note = f"{own.max() + 1} folds stratified by label, each left out in turn ({why})"
-    return _spread(own, _known_elsewhere(own_labels, own), cells, len(labels), note)
+    known = _known_elsewhere(own_labels, own)
+    for there in modalities:
+        known &= ~there | _known_elsewhere(there, own)
+    why = "fewer than three batches" if n_batches < LEAST_BATCHES else "labels or modalities lie in single batches"
+    note = f"{own.max(initial=0) + 1} folds stratified by label, each left out in turn ({why})"
+    return _spread(own, known, cells, len(labels), note)
 
 
-def _by_batch(batch: np.ndarray, n_folds: int) -> np.ndarray | None:
-    """Return folds of whole batches, the largest batches dealt out first; None with too few batches."""
-    codes, counts = np.unique(batch, return_counts=True)
-    if len(codes) < LEAST_BATCHES:
-        return None
-    size = np.zeros(min(n_folds, len(codes)), dtype=np.int64)
-    fold_of = {}
+def _by_batch(batch: np.ndarray, n_folds: int) -> np.ndarray:
+    """Return folds of whole batches, the largest batches dealt out first."""
+    _, which, counts = np.unique(batch, return_inverse=True, return_counts=True)
+    size = np.zeros(min(n_folds, len(counts)), dtype=np.int64)
+    fold_of = np.empty(len(counts), dtype=np.int64)
     for i in np.argsort(-counts, kind="stable"):
-        fold_of[codes[i]] = int(size.argmin())
-        size[fold_of[codes[i]]] += counts[i]
-    return np.array([fold_of[code] for code in batch], dtype=np.int64)
+        fold_of[i] = size.argmin()
+        size[fold_of[i]] += counts[i]
+    return fold_of[which]
 
 
-def _known_elsewhere(labels: np.ndarray, fold: np.ndarray) -> np.ndarray:
-    """Whether each cell's label occurs in another fold."""
-    n_folds_of = {label: len(np.unique(fold[labels == label])) for label in np.unique(labels)}
-    return np.array([n_folds_of[label] > 1 for label in labels], dtype=bool)
+def _known_elsewhere(values: np.ndarray, fold: np.ndarray) -> np.ndarray:
+    """Whether each cell's value occurs in another fold."""
+    _, which = np.unique(values, return_inverse=True)
+    pairs = np.unique(np.stack([which, fold], axis=1), axis=0)
+    return np.bincount(pairs[:, 0], minlength=1)[which] > 1
 
 
 def _spread(own: np.ndarray, scored: np.ndarray, cells: np.ndarray, n_obs: int, note: str) -> Folds:

@@ -26,7 +26,7 @@ def set_gains(
     labels: np.ndarray,
     measured: np.ndarray,
     held_out: np.ndarray,
-    names: Sequence[str],
+    names: Sequence[str] = (),
 ) -> None:
     """Set a network's gains to those with least cross-entropy on held-out cells that have several modalities.
 
@@ -47,10 +47,10 @@ def set_gains(
     held_out
         Cell numbers.
     names
-        The modalities, for the log.
+        The modalities, for the log; none: nothing is said.
     """
     cells = held_out[measured[held_out].sum(axis=1) > 1]
-    if len(names) < 2 or len(cells) < _LEAST_CELLS:
+    if len(gain) < 2 or len(cells) < _LEAST_CELLS:
         return
     cells = cells[:: -(-len(cells) // _MOST_CELLS)]
 
@@ -62,12 +62,12 @@ def set_gains(
         chances = log_softmax(logits_of(cells).astype(np.float64), axis=1)
         return -chances[np.arange(len(cells)), labels[cells]]
 
-    best = np.ones(len(names))
+    best = np.ones(len(gain))
     least = losses(best)
     for _ in range(_ROUNDS):
         before = best.copy()
-        for i in range(len(names)):
-            trials = [np.where(np.arange(len(names)) == i, value, best) for value in _CANDIDATES if value != best[i]]
+        for i in range(len(gain)):
+            trials = [np.where(np.arange(len(gain)) == i, value, best) for value in _CANDIDATES if value != best[i]]
             tried = [(trial, losses(trial)) for trial in trials if trial.max() > 0]
             trial, found = min(tried, key=lambda one: float(weights @ one[1]))
             gained = weights @ (least - found)
@@ -78,6 +78,6 @@ def set_gains(
             break
     best = best / best.max()
     gain.copy_(torch.as_tensor(best, dtype=gain.dtype))
-    if (best < 1).any():
+    if names and (best < 1).any():
         said = ", ".join(f"{name} {value:g}" for name, value in zip(names, best, strict=True))
         logger.info("Modalities count, by held-out cells: %s", said)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,8 @@ class Split:
         Cells without a label, int64, sorted; they take no part in training by default.
     note
         How the validation cells were chosen, for the log.
+    doubtful
+        Labelled cells that do not train since others contradict their labels, int64, sorted.
     """
 
     train: np.ndarray
@@ -32,6 +34,12 @@ class Split:
     test: np.ndarray
     unlabeled: np.ndarray
     note: str
+    doubtful: np.ndarray = field(default_factory=lambda: np.array([], dtype=np.int64))
+
+    def without(self, doubtful: np.ndarray) -> Split:
+        """Return the split with some cells kept from training; those held out stay where they are."""
+        doubtful = np.intersect1d(doubtful, self.train)
+        return replace(self, train=np.setdiff1d(self.train, doubtful), doubtful=np.union1d(self.doubtful, doubtful))
 
 
 def split_cells(

@@ -1,0 +1,101 @@
+"""The parts for each set of modalities, and how they become arrays and come back."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from plkd.confidence import Confidence, Part, fit_centres
+
+KINDS = ("rna", "protein")
+
+
+def part(seed: int, *, allowance: float = 0.0) -> Part:
+    rng = np.random.default_rng(seed)
+    codes = rng.integers(3, size=80)
+    logits = rng.normal(size=(80, 3)) + 2 * np.eye(3)[codes]
+    latent = (rng.normal(size=(80, 4)) + codes[:, None]).astype(np.float32)
+    centres = fit_centres(latent, codes)
+    return Part.fit(logits, codes, centres.distance(latent), centres, allowance=allowance)
+
+
+@pytest.fixture
+def confidence() -> Confidence:
+    parts = {("rna",): part(0), ("protein",): part(1), ("rna", "protein"): part(2, allowance=0.1)}
+    return Confidence(KINDS, parts, "as the test wants it")
+
+
+@pytest.fixture
+def query() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(9)
+    measured = np.array([[True, True], [True, False], [False, True]] * 20)
+    return rng.normal(0, 2, size=(60, 3)), rng.normal(size=(60, 4)).astype(np.float32), measured
+
+
+def test_each_cell_goes_by_the_part_of_what_it_was_measured_in(confidence, query):
+    logits, latent, measured = query
+    found = confidence.probabilities(logits, measured)
+    novelty, shift = confidence.novelty(latent, measured)
+    assert shift == 1.0  # twenty cells of each: too few to judge
+    for i, subset in enumerate([("rna", "protein"), ("rna",), ("protein",)]):
+        own, rows = confidence.parts[subset], slice(i, None, 3)
+        np.testing.assert_array_equal(found[rows], own.calibration.probabilities(logits[rows]))
+        distance = own.novelty.centres.distance(latent[rows])
+        np.testing.assert_array_equal(novelty[rows], own.novelty.score(distance))
+
+
+def test_a_set_that_no_held_out_cell_had_goes_by_the_one_most_like_it(query):
+    logits, _, measured = query
+    one = Confidence(("rna", "protein", "atac"), {("rna",): part(0), ("rna", "protein"): part(1)}, "")
+    all_three = np.ones((60, 3), dtype=bool)
+    expected = one.parts["rna", "protein"].calibration.probabilities(logits)
+    np.testing.assert_array_equal(one.probabilities(logits, all_three), expected)
+    only_protein = np.tile([False, True, False], (60, 1))
+    np.testing.assert_array_equal(one.probabilities(logits, only_protein), expected)
+
+
+def test_shift_is_judged_for_each_set_of_modalities_apart(confidence):
+    rng = np.random.default_rng(3)
+    codes = rng.integers(3, size=120)
+    latent = (rng.normal(size=(120, 4)) + codes[:, None]).astype(np.float32)
+    measured = np.repeat([[True, False], [False, True]], 60, axis=0)
+    latent[60:] *= 5
+    rna, shift = confidence.novelty(latent[:60], measured[:60])
+    both, shift_both = confidence.novelty(latent, measured)
+    np.testing.assert_array_equal(both[:60], rna)
+    assert shift < 1.5 < shift_both <= 2
+
+
+def test_sets_take_the_thresholds_of_the_part(confidence, query):
+    logits, _, measured = query
+    probabilities = confidence.probabilities(logits, measured)
+    found = confidence.prediction_sets(probabilities, measured, 0.8)
+    rows, own = slice(1, None, 3), confidence.parts["rna",]
+    for label in range(3):
+        of_label = np.sort(own.own[own.codes == label])
+        k = int(np.ceil((len(of_label) + 1) * 0.8))
+        inside = probabilities[rows, label] >= of_label[len(of_label) - k]
+        called = probabilities[rows].argmax(axis=1) == label
+        np.testing.assert_array_equal(found[rows, label], inside | called)
+
+
+def test_no_cells_give_empty_answers(confidence):
+    none = np.empty((0, 2), dtype=bool)
+    assert confidence.probabilities(np.empty((0, 3)), none).shape == (0, 3)
+    assert confidence.novelty(np.empty((0, 4)), none)[0].shape == (0,)
+    assert confidence.prediction_sets(np.empty((0, 3)), none, 0.9).shape == (0, 3)
+
+
+def test_arrays_bring_it_back_bit_for_bit(confidence, query):
+    logits, latent, measured = query
+    first = Confidence.from_arrays(KINDS, confidence.to_arrays(), confidence.note)
+    arrays = first.to_arrays()
+    assert all(isinstance(value, np.ndarray) and value.dtype != object for value in arrays.values())
+    again = Confidence.from_arrays(KINDS, arrays, first.note)
+    assert (again.kinds, again.note, list(again.parts)) == (first.kinds, first.note, list(first.parts))
+    probabilities = first.probabilities(logits, measured)
+    np.testing.assert_array_equal(probabilities, confidence.probabilities(logits, measured))
+    np.testing.assert_array_equal(again.probabilities(logits, measured), probabilities)
+    np.testing.assert_array_equal(again.novelty(latent, measured)[0], first.novelty(latent, measured)[0])
+    for name, value in again.to_arrays().items():
+        np.testing.assert_array_equal(value, arrays[name])
