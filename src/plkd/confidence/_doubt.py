@@ -9,6 +9,8 @@ from plkd.confidence._calibration import fit_calibration
 #: A label keeps this share of its cells and this many; where fewer would be left, the label is hard rather than wrong.
 KEPT_SHARE = 0.2
 KEPT_CELLS = 3
+#: The label that a doubted cell is called is at least this many times as probable as its own.
+ODDS = 3.0
 
 
 def doubtful_labels(logits: np.ndarray, codes: np.ndarray) -> np.ndarray:
@@ -28,7 +30,8 @@ def doubtful_labels(logits: np.ndarray, codes: np.ndarray) -> np.ndarray:
     Notes
     -----
     Confident learning (Northcutt et al. 2021, section 3.1): a cell is doubted if the most probable label is not its own, and
-    at least as probable as that label is on average in cells that have it. The labels of rare and hard types are spared: none
+    at least as probable as that label is on average in cells that have it; here also three times as probable as its own, so that
+    networks that learned little doubt nothing. The labels of rare and hard types are spared: none
     is doubted where under a fifth of a label's cells, or fewer than three, would be left.
     """
     probabilities = fit_calibration(logits, codes, allowance=0.0).probabilities(logits)
@@ -36,7 +39,7 @@ def doubtful_labels(logits: np.ndarray, codes: np.ndarray) -> np.ndarray:
     own = probabilities[np.arange(len(codes)), codes]
     counts = np.bincount(codes, minlength=n_labels)
     usual = np.where(counts > 0, np.bincount(codes, weights=own, minlength=n_labels) / np.maximum(counts, 1), 1.0)
-    called = probabilities.argmax(axis=1)
-    doubted = (called != codes) & (probabilities.max(axis=1) >= usual[called])
+    called, most = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    doubted = (called != codes) & (most >= usual[called]) & (most >= ODDS * own)
     left = counts - np.bincount(codes[doubted], minlength=n_labels)
     return doubted & (left >= np.maximum(KEPT_SHARE * counts, KEPT_CELLS))[codes]
