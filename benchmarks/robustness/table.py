@@ -34,6 +34,8 @@ STYLES = {
     "LR-hvg2000+mean": ("#E69F00", ":"),
     "LR-hvg2000+refit": ("#E69F00", "-."),
 }
+#: The other ways of filling in lie on top of these.
+DRAWN = ("plkd", "plkd-teacher", "plkd-no-kd", "SVM", "SVM+mean", "SVM+refit", "LR-hvg2000")
 
 
 def losses(rows: pd.DataFrame, score: str = "macro_f1") -> pd.DataFrame:
@@ -89,7 +91,8 @@ def draw_genes(tasks: pd.DataFrame, path: Path) -> None:
     names = list(dict.fromkeys(tasks["task"]))
     fig, axes = plt.subplots(1, len(names), figsize=(3 * len(names), 3), layout="constrained", squeeze=False)
     for ax, name in zip(axes[0], names, strict=True):
-        for method, (colour, dashes) in STYLES.items():
+        for method in DRAWN:
+            colour, dashes = STYLES[method]
             own = tasks[(tasks["task"] == name) & (tasks["method"] == method)].sort_values("rate")
             if len(own):
                 ax.plot(
@@ -100,7 +103,7 @@ def draw_genes(tasks: pd.DataFrame, path: Path) -> None:
         ax.tick_params(labelsize=8)
     axes[0, 0].set_ylabel("macro-F1", fontsize=8)
     handles, labels = axes[0, 0].get_legend_handles_labels()
-    fig.legend(handles, labels, loc="outside lower center", ncols=6, fontsize=7, frameon=False)
+    fig.legend(handles, labels, loc="outside lower center", ncols=7, fontsize=7, frameon=False)
     fig.savefig(path, dpi=110)
     plt.close(fig)
 
