@@ -13,9 +13,11 @@ from benchmarks.annotation.tasks import Task
 from plkd import PLKD, presets
 
 NETWORKS = {"": "student", "-teacher": "teacher"}
+#: Training settings of a Student on the labels alone.
+NO_TEACHER = {"student": {"kd_weight": 0.0}}
 
 
-def _fit(task: Task, seed: int, *, plan_kwargs: Mapping[str, Any] | None = None, **model_kwargs: Any) -> PLKD:
+def fit(task: Task, seed: int, *, plan_kwargs: Mapping[str, Any] | None = None, **model_kwargs: Any) -> PLKD:
     """Set up and train a model on the reference."""
     scvi.settings.seed = seed
     reference = task.reference.copy()
@@ -32,7 +34,7 @@ def _fit(task: Task, seed: int, *, plan_kwargs: Mapping[str, Any] | None = None,
 def _answers(task: Task, seed: int, name: str, *, teacher: bool = True, **kwargs: Any) -> dict[str, Prediction]:
     """Fit once and ask the Student and, where it was trained, the Teacher. Both count the seconds of the whole fit."""
     start = perf_counter()
-    model = _fit(task, seed, **kwargs)
+    model = fit(task, seed, **kwargs)
     fit_s = perf_counter() - start
     answers = {}
     for suffix, network in NETWORKS.items():
@@ -63,7 +65,7 @@ def with_gene_sets(task: Task, seed: int) -> dict[str, Prediction]:
 
 def without_distillation(task: Task, seed: int) -> dict[str, Prediction]:
     """The same Student on the labels alone; no Teacher is trained."""
-    return _answers(task, seed, "plkd-no-kd", teacher=False, plan_kwargs={"student": {"kd_weight": 0.0}})
+    return _answers(task, seed, "plkd-no-kd", teacher=False, plan_kwargs=NO_TEACHER)
 
 
 def paper(task: Task, seed: int) -> dict[str, Prediction]:

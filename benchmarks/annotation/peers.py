@@ -22,12 +22,12 @@ from benchmarks.annotation.tasks import Task
 UNLABELLED = "Unknown"
 
 
-def log_normalise(adata: ad.AnnData | md.MuData) -> sp.csr_matrix:
-    """Return log1p of counts per 10,000 counts of the shared genes; of a MuData its modalities side by side."""
+def log_normalise(adata: ad.AnnData | md.MuData, total: float = 1e4) -> sp.csr_matrix:
+    """Return log1p of counts per ``total`` counts of the shared genes; of a MuData its modalities side by side."""
     if isinstance(adata, md.MuData):
-        return sp.hstack([log_normalise(modality) for modality in adata.mod.values()], format="csr")
+        return sp.hstack([log_normalise(modality, total) for modality in adata.mod.values()], format="csr")
     library = np.asarray(adata.X.sum(axis=1)).ravel()
-    return (sp.diags(1e4 / np.where(library == 0, 1, library)) @ adata.X).log1p().tocsr()
+    return (sp.diags(total / np.where(library == 0, 1, library)) @ adata.X).log1p().tocsr()
 
 
 def _as_is(x: sp.csr_matrix, seed: int):
@@ -64,15 +64,24 @@ def _classify(task: Task, seed: int, features, classifier) -> Prediction:
     return Prediction(labels, probabilities, fitted - start, perf_counter() - fitted)
 
 
+def svm(seed: int):
+    """Return what the linear support vector machine sees, and the classifier."""
+    return _as_is, LinearSVC(C=0.01, class_weight="balanced", random_state=seed)
+
+
+def logistic():
+    """Return what the logistic regression sees, and the classifier."""
+    return variable_genes, LogisticRegression(C=0.1, max_iter=1000)
+
+
 def linear_svm(task: Task, seed: int) -> dict[str, Prediction]:
     """Linear support vector machine on all genes; no probabilities."""
-    classifier = LinearSVC(C=0.01, class_weight="balanced", random_state=seed)
-    return {"SVM": _classify(task, seed, _as_is, classifier)}
+    return {"SVM": _classify(task, seed, *svm(seed))}
 
 
 def logistic_on_variable_genes(task: Task, seed: int) -> dict[str, Prediction]:
     """Logistic regression on 2,000 variable genes."""
-    return {"LR-hvg2000": _classify(task, seed, variable_genes, LogisticRegression(C=0.1, max_iter=1000))}
+    return {"LR-hvg2000": _classify(task, seed, *logistic())}
 
 
 def logistic_on_components(task: Task, seed: int) -> dict[str, Prediction]:
