@@ -256,7 +256,7 @@ class TrainingMixin:
         common: dict[str, Any],
         resumed: dict[str, Any] | None,
     ) -> None:
-        data = ReferenceData(cells, split, batch_size=settings.batch_size, balance=settings.balance)
+        data = _data(settings, cells, split)
         epochs, n_steps = phase_length(settings.max_epochs, "teacher", len(data.sampler))
         plan = TeacherPlan(
             self.module,
@@ -289,7 +289,7 @@ class TrainingMixin:
         common: dict[str, Any],
         resumed: dict[str, Any] | None,
     ) -> None:
-        data = ReferenceData(cells, split, batch_size=settings.batch_size, balance=settings.balance)
+        data = _data(settings, cells, split)
         epochs, n_steps = phase_length(settings.max_epochs, "student", len(data.sampler))
         module = self.module
         logits = None
@@ -297,8 +297,9 @@ class TrainingMixin:
             module.eval()
             # Looked up by cell number in every epoch; cells that do not teach keep zeros.
             logits = torch.zeros(cells.n_obs, module.n_labels)
-            taught = run_teacher(self._scaling(), module.teacher, cells, split.train).logits
-            logits[torch.from_numpy(split.train)] = torch.from_numpy(taught)
+            pupils = np.union1d(split.train, split.unlabeled) if settings.unlabeled_ratio > 0 else split.train
+            taught = run_teacher(self._scaling(), module.teacher, cells, pupils).logits
+            logits[torch.from_numpy(pupils)] = torch.from_numpy(taught)
         prior = label_prior(cells.labels[split.train], module.n_labels, settings.balance)
         plan = DistillationPlan(
             module,
@@ -308,6 +309,9 @@ class TrainingMixin:
             temperature=settings.temperature,
             entropy=settings.entropy,
             entropy_weight=settings.entropy_weight,
+            alignment_weight=settings.alignment_weight
+            if len(self._specs) > 1 or len(np.unique(cells.batch)) > 1
+            else 0.0,
             **_optimisation(settings, n_steps, resumed),
         )
         module.student.gain.fill_(1)
@@ -370,6 +374,16 @@ def _timed(seconds: dict[str, float], phase: str) -> Iterator[None]:
     start = time.perf_counter()
     yield
     seconds[phase] = time.perf_counter() - start
+
+
+def _data(settings: TeacherTraining | StudentTraining, cells: Cells, split: Split) -> ReferenceData:
+    return ReferenceData(
+        cells,
+        split,
+        batch_size=settings.batch_size,
+        balance=settings.balance,
+        unlabeled_ratio=settings.unlabeled_ratio,
+    )
 
 
 def _optimisation(
