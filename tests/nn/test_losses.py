@@ -157,9 +157,7 @@ def naive_alignment(latent, probabilities, batch):
     for label in range(probabilities.shape[1]):
         groups = [np.where(batch == own, probabilities[:, label], 0) for own in np.unique(batch)]
         groups = [group for group in groups if group.sum() >= 1]
-        of_pairs = [
-            mean(a, a) + mean(b, b) - 2 * mean(a, b) for i, a in enumerate(groups) for b in groups[i + 1 :]
-        ]
+        of_pairs = [mean(a, a) + mean(b, b) - 2 * mean(a, b) for i, a in enumerate(groups) for b in groups[i + 1 :]]
         if of_pairs:
             of_labels.append(np.mean(of_pairs))
     return np.mean(of_labels) if of_labels else 0.0
@@ -171,11 +169,12 @@ def one_hot(labels, n_labels):
     return (labels == np.arange(n_labels)).astype(float)
 
 
-def test_label_probabilities_are_certain_of_labels_and_the_softmax_elsewhere():
-    logits = tensor([[5.0, 0, 0], [1, 2, 0], [0, 0, 9]]).requires_grad_()
-    found = label_probabilities(torch.tensor([2, -1, 0]), logits)
+def test_label_probabilities_are_certain_of_labels_the_softmax_elsewhere_and_nothing_where_in_doubt():
+    logits = tensor([[5.0, 0, 0], [1, 3, 0], [0, 0, 9], [1, 1.2, 0]]).requires_grad_()
+    found = label_probabilities(torch.tensor([2, -1, 0, -1]), logits)
     assert not found.requires_grad
-    np.testing.assert_allclose(found, [[0, 0, 1], softmax([1, 2, 0]), [1, 0, 0]])
+    assert softmax([1, 1.2, 0]).max() < 0.5 < softmax([1, 3, 0]).max()
+    np.testing.assert_allclose(found, [[0, 0, 1], softmax([1, 3, 0]), [1, 0, 0], [0, 0, 0]])
 
 
 class TestAlignment:

@@ -7,6 +7,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 RELEASED_EPS = 1e-6
+#: Probability of its likeliest label from which on an unlabelled cell is aligned. Before a network knows anything every label
+#: has the same chance: each would be drawn to all unlabelled cells alike, and the labels to each other.
+CONFIDENT = 0.5
 
 
 def _kernel(latent: Tensor) -> Tensor:
@@ -76,7 +79,7 @@ def released_divergence_loss(latent: Tensor, logits: Tensor) -> Tensor:
 
 
 def label_probabilities(labels: Tensor, logits: Tensor) -> Tensor:
-    """Return what is known of each cell's label: certainty where it is labelled, else the softmax of ``logits``.
+    """Return what is known of each cell's label.
 
     Parameters
     ----------
@@ -87,10 +90,13 @@ def label_probabilities(labels: Tensor, logits: Tensor) -> Tensor:
 
     Returns
     -------
-    Shape ``(n_obs, n_labels)``, rows sum to 1.
+    Shape ``(n_obs, n_labels)``: 1 and 0 for a labelled cell; the softmax of its logits for an unlabelled cell whose likeliest
+    label has half of the probability or more; 0 for others.
     """
     known = F.one_hot(labels.clamp_min(0), logits.shape[1]).to(logits.dtype)
-    return torch.where(labels[:, None] >= 0, known, logits.detach().softmax(dim=-1))
+    guessed = logits.detach().softmax(dim=-1)
+    guessed = guessed * (guessed >= CONFIDENT).any(dim=1, keepdim=True)
+    return torch.where(labels[:, None] >= 0, known, guessed)
 
 
 def alignment_loss(latent: Tensor, probabilities: Tensor, batch: Tensor) -> Tensor:

@@ -33,9 +33,7 @@ class ReferenceData(pl.LightningDataModule):
         Unlabelled cells that join a training mini-batch for each labelled one.
     """
 
-    def __init__(
-        self, cells: Cells, split: Split, *, batch_size: int, balance: float, unlabeled_ratio: float = 0.0
-    ):
+    def __init__(self, cells: Cells, split: Split, *, batch_size: int, balance: float, unlabeled_ratio: float = 0.0):
         super().__init__()
         self.cells, self.split = cells, split
         self.sampler: BalancedSampler | JoinedSampler = BalancedSampler(

@@ -84,11 +84,14 @@ class DistillationPlan(PhasePlan):
         Logits, shape ``(n_views, n_labels)``; the modality and the cell number within the mini-batch of each, shape
         ``(2, n_views)``; latents, shape ``(n_views, n_latent)``.
         """
-        student = self.module.student
-        latents = student.alone(self.view(batch))
+        student, x = self.module.student, self.view(batch)
+        # Aligned before the last dropout, whose noise would keep all cells apart.
+        before = torch.stack(
+            [tower[:-1](x[name]) for name, tower in zip(student.modalities, student.towers, strict=True)]
+        )
         views = torch.stack([batch["present"][name] for name in student.modalities]).nonzero().T
-        latent = torch.stack(latents)[views[0], views[1]]
-        return student.head(latent), views, latent.float()
+        latent = before[views[0], views[1]]
+        return student.head(student.towers[0][-1](latent)), views, latent.float()
 
     def training_loss(  # type: ignore[override]
         self, batch: dict[str, Any], logits: Tensor, views: Tensor, latent: Tensor
