@@ -151,7 +151,7 @@ class StudentTraining(_PhaseTraining):
     temperature: float = 1.0
     entropy: Literal["prior", "released"] = "prior"
     entropy_weight: float = 0.0
-    alignment_weight: float = 0.0
+    alignment_weight: float = 0.1
 
 
 @dataclass(frozen=True)
@@ -277,6 +277,7 @@ paper = Preset(
         divergence="released",
         divergence_weight=1.0,
         alignment_weight=0.0,
+        unlabeled_ratio=0.0,
     ),
     student_training=StudentTraining(
         max_epochs=10,
@@ -294,6 +295,8 @@ paper = Preset(
         temperature=4.0,
         entropy="released",
         entropy_weight=1.0,
+        alignment_weight=0.0,
+        unlabeled_ratio=0.0,
     ),
     confidence=ConfidenceSettings(n_folds=0),
 )
