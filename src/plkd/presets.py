@@ -143,7 +143,13 @@ class TeacherTraining(_PhaseTraining):
 
 @dataclass(frozen=True)
 class StudentTraining(_PhaseTraining):
-    """How the Student is distilled (:class:`plkd.train.DistillationPlan`); what both phases have as in :class:`TeacherTraining`."""
+    """How the Student is distilled (:class:`plkd.train.DistillationPlan`); what both phases have as in :class:`TeacherTraining`.
+
+    Attributes
+    ----------
+    alignment_weight
+        Weight of the alignment of batches and modalities; used where there are several modalities or unlabelled cells.
+    """
 
     hide_rate: float = 0.25
     label_smoothing: float = 0.1

@@ -150,6 +150,15 @@ def test_the_student_aligns_modalities_and_batches_by_the_teachers_labels(make_j
     assert parts["loss"] == pytest.approx(0.5 * parts["ce_loss"] + 0.5 * parts["kd_loss"] + 2 * truth, rel=1e-3)
 
 
-def test_one_modality_of_one_batch_has_no_alignment_term(make_model, train):
-    model = train(make_model(batch_key=None), 1, plan_kwargs={"student": {"alignment_weight": 1.0}})
-    assert not [key for key in model.history if "alignment" in key]
+@pytest.mark.parametrize("settings", [{}, {"unlabeled_ratio": 0.0}], ids=["with", "without"])
+def test_the_student_aligns_batches_of_one_modality_where_unlabelled_cells_take_part(make_model, train, partly, settings):
+    history = train(make_model(partly), 1, plan_kwargs={"student": settings}).history
+    assert ("student_alignment_loss_train" in history) == (not settings)
+
+
+def test_labelled_cells_of_one_modality_learn_as_if_there_were_no_alignment(make_model, train):
+    states = [
+        train(make_model(), plan_kwargs={"student": {"alignment_weight": weight}}).module.state_dict()
+        for weight in (0.0, 5.0)
+    ]
+    assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())

@@ -292,12 +292,13 @@ class TrainingMixin:
         data = _data(settings, cells, split)
         epochs, n_steps = phase_length(settings.max_epochs, "student", len(data.sampler))
         module = self.module
+        unlabeled = settings.unlabeled_ratio > 0 and len(split.unlabeled) > 0
         logits = None
         if settings.kd_weight > 0:
             module.eval()
             # Looked up by cell number in every epoch; cells that do not teach keep zeros.
             logits = torch.zeros(cells.n_obs, module.n_labels)
-            pupils = np.union1d(split.train, split.unlabeled) if settings.unlabeled_ratio > 0 else split.train
+            pupils = np.union1d(split.train, split.unlabeled) if unlabeled else split.train
             taught = run_teacher(self._scaling(), module.teacher, cells, pupils).logits
             logits[torch.from_numpy(pupils)] = torch.from_numpy(taught)
         prior = label_prior(cells.labels[split.train], module.n_labels, settings.balance)
@@ -309,9 +310,7 @@ class TrainingMixin:
             temperature=settings.temperature,
             entropy=settings.entropy,
             entropy_weight=settings.entropy_weight,
-            alignment_weight=settings.alignment_weight
-            if len(self._specs) > 1 or len(np.unique(cells.batch)) > 1
-            else 0.0,
+            alignment_weight=settings.alignment_weight if len(self._specs) > 1 or unlabeled else 0.0,
             **_optimisation(settings, n_steps, resumed),
         )
         module.student.gain.fill_(1)
