@@ -151,7 +151,9 @@ def test_the_student_aligns_modalities_and_batches_by_the_teachers_labels(make_j
 
 
 @pytest.mark.parametrize("settings", [{}, {"unlabeled_ratio": 0.0}], ids=["with", "without"])
-def test_the_student_aligns_batches_of_one_modality_where_unlabelled_cells_take_part(make_model, train, partly, settings):
+def test_the_student_aligns_batches_of_one_modality_where_unlabelled_cells_take_part(
+    make_model, train, partly, settings
+):
     history = train(make_model(partly), 1, plan_kwargs={"student": settings}).history
     assert ("student_alignment_loss_train" in history) == (not settings)
 

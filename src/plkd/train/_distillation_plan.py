@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from plkd.module import PLKDModule
@@ -20,11 +20,11 @@ from plkd.train._plan import PhasePlan
 
 
 class DistillationPlan(PhasePlan):
-    """``kd_weight`` * T^2 KL + (1 - ``kd_weight``) * cross-entropy + ``entropy_weight`` * self-entropy term.
+    """``kd_weight`` * T^2 KL + (1 - ``kd_weight``) * cross-entropy, + self-entropy and alignment terms by their weights.
 
     Each modality of a cell learns as if it were the only one, from the cell's label and from what the Teacher sees in all
     modalities. What one says is then right without the others, and joined by adding up. Losses are means over all pairs of
-    a cell and a modality that it was measured in.
+    a cell and a modality that it was measured in; that of the cross-entropy over labelled cells.
 
     Parameters
     ----------
@@ -85,13 +85,12 @@ class DistillationPlan(PhasePlan):
         ``(2, n_views)``; latents, shape ``(n_views, n_latent)``.
         """
         student, x = self.module.student, self.view(batch)
+        towers = cast("list[nn.Sequential]", list(student.towers))
         # Aligned before the last dropout, whose noise would keep all cells apart.
-        before = torch.stack(
-            [tower[:-1](x[name]) for name, tower in zip(student.modalities, student.towers, strict=True)]
-        )
+        before = torch.stack([tower[:-1](x[name]) for name, tower in zip(student.modalities, towers, strict=True)])
         views = torch.stack([batch["present"][name] for name in student.modalities]).nonzero().T
         latent = before[views[0], views[1]]
-        return student.head(student.towers[0][-1](latent)), views, latent.float()
+        return student.head(towers[0][-1](latent)), views, latent.float()
 
     def training_loss(  # type: ignore[override]
         self, batch: dict[str, Any], logits: Tensor, views: Tensor, latent: Tensor
