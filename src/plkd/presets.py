@@ -104,6 +104,7 @@ class _PhaseTraining:
     balance: float = 0.5
     hide_rate: float = 0.1
     label_smoothing: float = 0.0
+    unlabeled_ratio: float = 1.0
     clip_norm: float | None = 1.0
     keep_best: bool = True
     patience: int = 100
@@ -121,6 +122,8 @@ class TeacherTraining(_PhaseTraining):
         Class balance of the training mini-batches, 0 (as in the data) to 1 (every label equally often).
     hide_rate
         Mean share of the features hidden from each training cell.
+    unlabeled_ratio
+        Unlabelled cells of the reference that join a training mini-batch for each labelled one; 0 leaves them out.
     modality_dropout
         Share of the training cells with several modalities from which some of them are hidden.
     clip_norm
@@ -140,7 +143,13 @@ class TeacherTraining(_PhaseTraining):
 
 @dataclass(frozen=True)
 class StudentTraining(_PhaseTraining):
-    """How the Student is distilled (:class:`plkd.train.DistillationPlan`); what both phases have as in :class:`TeacherTraining`."""
+    """How the Student is distilled (:class:`plkd.train.DistillationPlan`); what both phases have as in :class:`TeacherTraining`.
+
+    Attributes
+    ----------
+    alignment_weight
+        Weight of the alignment of batches and modalities; used where there are several modalities or unlabelled cells.
+    """
 
     hide_rate: float = 0.25
     label_smoothing: float = 0.1
@@ -148,6 +157,7 @@ class StudentTraining(_PhaseTraining):
     temperature: float = 1.0
     entropy: Literal["prior", "released"] = "prior"
     entropy_weight: float = 0.0
+    alignment_weight: float = 0.1
 
 
 @dataclass(frozen=True)
@@ -273,6 +283,7 @@ paper = Preset(
         divergence="released",
         divergence_weight=1.0,
         alignment_weight=0.0,
+        unlabeled_ratio=0.0,
     ),
     student_training=StudentTraining(
         max_epochs=10,
@@ -290,6 +301,8 @@ paper = Preset(
         temperature=4.0,
         entropy="released",
         entropy_weight=1.0,
+        alignment_weight=0.0,
+        unlabeled_ratio=0.0,
     ),
     confidence=ConfidenceSettings(n_folds=0),
 )

@@ -16,6 +16,7 @@ from plkd.nn import (
     alignment_loss,
     distillation_loss,
     divergence_loss,
+    label_probabilities,
     mean_entropy_loss,
     prior_matching_loss,
     released_divergence_loss,
@@ -129,7 +130,8 @@ def test_losses_of_degenerate_cells_have_finite_values_and_gradients(latent, log
     for loss in (
         lambda z, y: divergence_loss(z, y.softmax(dim=1)),
         released_divergence_loss,
-        lambda z, y: alignment_loss(z, torch.zeros(len(z), dtype=torch.long), torch.arange(len(z)) % 2),
+        lambda z, y: alignment_loss(z, label_probabilities(torch.zeros(len(z)).long(), y), torch.arange(len(z)) % 2),
+        lambda z, y: alignment_loss(z, y.detach().softmax(dim=1), torch.arange(len(z)) % 2),
         lambda z, y: distillation_loss(y, y.flip(1), temperature=1.0),
         lambda z, y: mean_entropy_loss(y),
         lambda z, y: prior_matching_loss(y, torch.tensor([0.0, 0.5, 0.5])),
@@ -142,56 +144,75 @@ def test_losses_of_degenerate_cells_have_finite_values_and_gradients(latent, log
         assert torch.isfinite(y.grad).all()
 
 
-def naive_alignment(latent, labels, batch):
+def naive_alignment(latent, probabilities, batch):
     """Per label, mean over pairs of batches of the biased MMD^2; then the mean over labels in two batches or more."""
-    known = labels >= 0
-    latent, labels, batch = latent[known], labels[known], batch[known]
+    part = probabilities.sum(axis=1) > 0
+    latent, probabilities, batch = latent[part], probabilities[part], batch[part]
     s = naive_kernel(latent)
+
+    def mean(a, b):
+        return a @ s @ b / (a.sum() * b.sum())
+
     of_labels = []
-    for label in np.unique(labels):
-        batches = np.unique(batch[labels == label])
-        of_pairs = []
-        for i, a in enumerate(batches):
-            for b in batches[i + 1 :]:
-                in_a, in_b = (
-                    np.flatnonzero((labels == label) & (batch == a)),
-                    np.flatnonzero((labels == label) & (batch == b)),
-                )
-                of_pairs.append(
-                    s[np.ix_(in_a, in_a)].mean() + s[np.ix_(in_b, in_b)].mean() - 2 * s[np.ix_(in_a, in_b)].mean()
-                )
+    for label in range(probabilities.shape[1]):
+        groups = [np.where(batch == own, probabilities[:, label], 0) for own in np.unique(batch)]
+        groups = [group for group in groups if group.sum() >= 1]
+        of_pairs = [mean(a, a) + mean(b, b) - 2 * mean(a, b) for i, a in enumerate(groups) for b in groups[i + 1 :]]
         if of_pairs:
             of_labels.append(np.mean(of_pairs))
     return np.mean(of_labels) if of_labels else 0.0
+
+
+def one_hot(labels, n_labels):
+    """Certainty of a label; nothing where there is none."""
+    labels = np.asarray(labels, dtype=int).reshape(-1, 1)
+    return (labels == np.arange(n_labels)).astype(float)
+
+
+def test_label_probabilities_are_certain_of_labels_the_softmax_elsewhere_and_nothing_where_in_doubt():
+    logits = tensor([[5.0, 0, 0], [1, 3, 0], [0, 0, 9], [1, 1.2, 0]]).requires_grad_()
+    found = label_probabilities(torch.tensor([2, -1, 0, -1]), logits)
+    assert not found.requires_grad
+    assert softmax([1, 1.2, 0]).max() < 0.5 < softmax([1, 3, 0]).max()
+    np.testing.assert_allclose(found, [[0, 0, 1], softmax([1, 3, 0]), [1, 0, 0], [0, 0, 0]])
 
 
 class TestAlignment:
     @pytest.mark.parametrize("seed", range(8))
     def test_equals_naive_loops_over_labels_and_pairs_of_batches(self, seed):
         rng = np.random.default_rng(seed)
-        latent, labels, batch = rng.normal(size=(22, 3)), rng.integers(0, 4, 22), rng.integers(0, 3, 22)
-        loss = alignment_loss(tensor(latent), torch.from_numpy(labels), torch.from_numpy(batch))
+        latent, labels, batch = rng.normal(size=(22, 3)), one_hot(rng.integers(0, 4, 22), 4), rng.integers(0, 3, 22)
+        loss = alignment_loss(tensor(latent), tensor(labels), torch.from_numpy(batch))
         assert float(loss) == pytest.approx(naive_alignment(latent, labels, batch), rel=1e-9)
 
-    def test_unlabelled_cells_take_no_part(self):
+    @pytest.mark.parametrize("seed", range(8))
+    def test_weighs_cells_of_unknown_label_by_their_probabilities(self, seed):
+        rng = np.random.default_rng(seed)
+        latent, batch = rng.normal(size=(22, 3)), rng.integers(0, 3, 22)
+        labels = np.vstack([one_hot(rng.integers(0, 6, 10), 6), rng.dirichlet(np.ones(6) / 2, size=12)])
+        groups = np.array([labels[batch == own].sum(axis=0) for own in range(3)])
+        assert (groups < 1).any()  # some take no part
+        loss = alignment_loss(tensor(latent), tensor(labels), torch.from_numpy(batch))
+        assert float(loss) == pytest.approx(naive_alignment(latent, labels, batch), rel=1e-9)
+
+    def test_cells_without_probabilities_take_no_part(self):
         rng = np.random.default_rng(0)
-        latent, labels, batch = rng.normal(size=(14, 3)), rng.integers(0, 3, 14), rng.integers(0, 2, 14)
-        unlabelled = rng.normal(size=(5, 3))
+        latent, labels, batch = rng.normal(size=(14, 3)), one_hot(rng.integers(0, 3, 14), 3), rng.integers(0, 2, 14)
         together = alignment_loss(
-            tensor(np.vstack([latent, unlabelled])),
-            torch.from_numpy(np.append(labels, [-1] * 5)),
+            tensor(np.vstack([latent, rng.normal(size=(5, 3))])),
+            tensor(np.vstack([labels, np.zeros((5, 3))])),
             torch.from_numpy(np.append(batch, [0, 1, 0, 1, 0])),
         )
         assert float(together) == pytest.approx(naive_alignment(latent, labels, batch), rel=1e-9)
 
     def test_by_hand_for_one_cell_per_batch(self):
         # Kernel 1 within, exp(-1 / 0.3) between: 2 - 2 exp(-1 / 0.3).
-        loss = alignment_loss(tensor([[0.0], [3.0]]), torch.tensor([1, 1]), torch.tensor([0, 4]))
+        loss = alignment_loss(tensor([[0.0], [3.0]]), tensor([[0, 1], [0, 1]]), torch.tensor([0, 4]))
         assert float(loss) == pytest.approx(2 - 2 * math.exp(-1 / 0.3), rel=1e-6)
 
     def test_is_0_where_batches_agree_and_grows_with_their_distance(self):
         cloud = np.random.default_rng(0).normal(size=(7, 2))
-        labels, batch = torch.zeros(14, dtype=torch.long), torch.arange(14) // 7
+        labels, batch = torch.ones(14, 1), torch.arange(14) // 7
 
         def loss(shift):
             return float(alignment_loss(tensor(np.vstack([cloud, cloud + shift])), labels, batch))
@@ -201,10 +222,31 @@ class TestAlignment:
 
     def test_labels_that_share_no_batch_are_not_pulled_together(self):
         latent = torch.randn(6, 2, requires_grad=True)
-        loss = alignment_loss(latent, torch.tensor([0, 0, 0, 1, 1, 1]), torch.tensor([0, 0, 0, 1, 1, 1]))
+        loss = alignment_loss(latent, tensor(one_hot([0, 0, 0, 1, 1, 1], 2)), torch.tensor([0, 0, 0, 1, 1, 1]))
         loss.backward()
         assert float(loss) == 0
         assert not latent.grad.any()
+
+    def test_descent_brings_an_unlabelled_batch_to_the_labels_that_its_cells_seem_to_have(self):
+        rng = np.random.default_rng(0)
+        centres = np.array([[0.0, 0.0], [6.0, 0.0]])[np.arange(20) % 2]
+        shift = np.array([0.0, 3.0])
+        truth, batch = np.arange(40) % 2, torch.arange(40) // 20
+        latent = tensor(rng.normal(0, 0.3, size=(40, 2)) + np.vstack([centres, centres + shift])).requires_grad_()
+        seem = one_hot(truth, 2) * 0.9 + 0.05
+        probabilities = tensor(np.vstack([one_hot(truth[:20], 2), seem[20:]]))
+
+        def distance(label):
+            z, own = latent.detach().numpy(), truth == label
+            return np.linalg.norm(z[:20][own[:20]].mean(axis=0) - z[20:][own[20:]].mean(axis=0))
+
+        optimizer = torch.optim.Adam([latent], 0.05)
+        for _ in range(150):
+            optimizer.zero_grad()
+            alignment_loss(latent, probabilities, batch).backward()
+            optimizer.step()
+        assert distance(0) < 1.5
+        assert distance(1) < 1.5
 
     @pytest.mark.parametrize(
         ("labels", "batch"),
@@ -213,7 +255,7 @@ class TestAlignment:
     )
     def test_is_0_where_nothing_can_be_aligned(self, labels, batch):
         latent = torch.randn(len(labels), 2, requires_grad=True)
-        loss = alignment_loss(latent, torch.tensor(labels, dtype=torch.long), torch.tensor(batch, dtype=torch.long))
+        loss = alignment_loss(latent, tensor(one_hot(labels, 3)), torch.tensor(batch, dtype=torch.long))
         assert float(loss) == 0
         loss.backward()
         assert not latent.grad.any()

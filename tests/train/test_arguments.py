@@ -39,6 +39,8 @@ class Lengths(pl.Callback):
         ({"plan_kwargs": {"student": {"kd_weight": 1.5}}}, ValueError, r"kd_weight=1.5.*\[0, 1\]"),
         ({"plan_kwargs": {"student": {"temperature": 0}}}, ValueError, "temperature=0"),
         ({"plan_kwargs": {"teacher": {"balance": -1}}}, ValueError, "balance=-1"),
+        ({"plan_kwargs": {"teacher": {"unlabeled_ratio": -1}}}, ValueError, "unlabeled_ratio=-1"),
+        ({"plan_kwargs": {"student": {"alignment_weight": -1}}}, ValueError, "student: alignment_weight=-1"),
         ({"plan_kwargs": {"teacher": {"lr": float("nan")}}}, ValueError, "lr=nan"),
         ({"plan_kwargs": {"teacher": {"max_epochs": 0}}}, ValueError, "max_epochs=0"),
         ({"max_epochs": 0}, ValueError, "max_epochs=0"),

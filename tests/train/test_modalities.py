@@ -26,6 +26,7 @@ def plan(make_joint_model, make_mdata):
         temperature=1.0,
         entropy="prior",
         entropy_weight=0.0,
+        alignment_weight=0.0,
         label_smoothing=0.0,
         n_steps=1,
         lr=1e-3,

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from plkd.train._sampler import BalancedSampler, label_prior
+from plkd.train._sampler import BalancedSampler, JoinedSampler, label_prior
 
 LABELS = np.repeat([0, 1, 2], [160, 30, 10])
 CELLS = np.arange(1000, 1200)
@@ -43,6 +43,21 @@ def test_mini_batches_are_of_the_size_asked_for_but_the_last():
 
 def test_prior_leaves_absent_labels_at_zero():
     np.testing.assert_allclose(label_prior(np.array([0, 0, 2, -1]), 4, 1.0), [0.5, 0, 0.5, 0])
+
+
+@pytest.mark.parametrize(("ratio", "n_unlabeled"), [(1.0, 500), (0.5, 500), (2.0, 50), (0.3, 7)])
+def test_unlabelled_cells_join_each_mini_batch_in_turn(ratio, n_unlabeled):
+    labelled = BalancedSampler(CELLS, LABELS, batch_size=64, balance=0.0)
+    sampler = JoinedSampler(labelled, np.arange(n_unlabeled), ratio=ratio)
+    batches = list(sampler)
+    assert len(sampler) == len(batches) == 4
+    assert [(batch >= 1000).sum() for batch in batches] == [64, 64, 64, 8]
+    joined = [batch[batch < 1000] for batch in batches]
+    assert [len(cells) for cells in joined] == [min(round(ratio * n), n_unlabeled) for n in (64, 64, 64, 8)]
+    # No cell comes again before all have come.
+    counts = np.bincount(np.concatenate(joined), minlength=n_unlabeled)
+    assert counts.max() - counts.min() <= 1
+    np.testing.assert_array_equal(np.sort(np.concatenate(batches))[-200:], CELLS)
 
 
 @pytest.mark.parametrize("balance", [0.0, 1.0])

@@ -256,7 +256,7 @@ class TrainingMixin:
         common: dict[str, Any],
         resumed: dict[str, Any] | None,
     ) -> None:
-        data = ReferenceData(cells, split, batch_size=settings.batch_size, balance=settings.balance)
+        data = _data(settings, cells, split)
         epochs, n_steps = phase_length(settings.max_epochs, "teacher", len(data.sampler))
         plan = TeacherPlan(
             self.module,
@@ -289,16 +289,18 @@ class TrainingMixin:
         common: dict[str, Any],
         resumed: dict[str, Any] | None,
     ) -> None:
-        data = ReferenceData(cells, split, batch_size=settings.batch_size, balance=settings.balance)
+        data = _data(settings, cells, split)
         epochs, n_steps = phase_length(settings.max_epochs, "student", len(data.sampler))
         module = self.module
+        unlabeled = settings.unlabeled_ratio > 0 and len(split.unlabeled) > 0
         logits = None
         if settings.kd_weight > 0:
             module.eval()
             # Looked up by cell number in every epoch; cells that do not teach keep zeros.
             logits = torch.zeros(cells.n_obs, module.n_labels)
-            taught = run_teacher(self._scaling(), module.teacher, cells, split.train).logits
-            logits[torch.from_numpy(split.train)] = torch.from_numpy(taught)
+            pupils = np.union1d(split.train, split.unlabeled) if unlabeled else split.train
+            taught = run_teacher(self._scaling(), module.teacher, cells, pupils).logits
+            logits[torch.from_numpy(pupils)] = torch.from_numpy(taught)
         prior = label_prior(cells.labels[split.train], module.n_labels, settings.balance)
         plan = DistillationPlan(
             module,
@@ -308,6 +310,7 @@ class TrainingMixin:
             temperature=settings.temperature,
             entropy=settings.entropy,
             entropy_weight=settings.entropy_weight,
+            alignment_weight=settings.alignment_weight if len(self._specs) > 1 or unlabeled else 0.0,
             **_optimisation(settings, n_steps, resumed),
         )
         module.student.gain.fill_(1)
@@ -370,6 +373,16 @@ def _timed(seconds: dict[str, float], phase: str) -> Iterator[None]:
     start = time.perf_counter()
     yield
     seconds[phase] = time.perf_counter() - start
+
+
+def _data(settings: TeacherTraining | StudentTraining, cells: Cells, split: Split) -> ReferenceData:
+    return ReferenceData(
+        cells,
+        split,
+        batch_size=settings.batch_size,
+        balance=settings.balance,
+        unlabeled_ratio=settings.unlabeled_ratio,
+    )
 
 
 def _optimisation(

@@ -7,11 +7,19 @@ from torch import Tensor
 from torch.nn import functional as F
 
 RELEASED_EPS = 1e-6
+#: Probability of its likeliest label from which on an unlabelled cell is aligned. Before a network knows anything every label
+#: has the same chance: each would be drawn to all unlabelled cells alike, and the labels to each other.
+CONFIDENT = 0.5
 
 
 def _kernel(latent: Tensor) -> Tensor:
     """Gaussian kernel between cells; bandwidth 0.15 x the median squared distance, no gradient through it."""
-    squared = (latent[:, None, :] - latent[None, :, :]).square().sum(dim=-1)
+    # By products of cells, since all differences at once would hold cells x cells x n_latent values. Centred, so that
+    # little is lost where the cells lie close together.
+    centred = latent - latent.detach().mean(dim=0)
+    products = centred @ centred.t()
+    lengths = products.diagonal()
+    squared = (lengths[:, None] + lengths[None, :] - 2 * products).clamp_min(0)
     n_obs = latent.shape[0]
     off_diagonal = squared.detach()[~torch.eye(n_obs, dtype=torch.bool, device=latent.device)]
     bandwidth = (0.15 * off_diagonal.median()).clamp_min(torch.finfo(latent.dtype).tiny)
@@ -70,46 +78,70 @@ def released_divergence_loss(latent: Tensor, logits: Tensor) -> Tensor:
     return ratio[pairs[0], pairs[1]].sum() / n_labels
 
 
-def alignment_loss(latent: Tensor, labels: Tensor, batch: Tensor) -> Tensor:
+def label_probabilities(labels: Tensor, logits: Tensor) -> Tensor:
+    """Return what is known of each cell's label.
+
+    Parameters
+    ----------
+    labels
+        Label codes, shape ``(n_obs,)``; negative where unlabelled.
+    logits
+        Shape ``(n_obs, n_labels)``; no gradient flows into them.
+
+    Returns
+    -------
+    Shape ``(n_obs, n_labels)``: 1 and 0 for a labelled cell; the softmax of its logits for an unlabelled cell whose likeliest
+    label has half of the probability or more; 0 for others.
+    """
+    known = F.one_hot(labels.clamp_min(0), logits.shape[1]).to(logits.dtype)
+    guessed = logits.detach().softmax(dim=-1)
+    guessed = guessed * (guessed >= CONFIDENT).any(dim=1, keepdim=True)
+    return torch.where(labels[:, None] >= 0, known, guessed)
+
+
+def alignment_loss(latent: Tensor, probabilities: Tensor, batch: Tensor) -> Tensor:
     r"""Class-conditional maximum mean discrepancy between batches in the latent space.
 
     Parameters
     ----------
     latent
         Shape ``(n_obs, n_latent)``.
-    labels
-        Label codes, shape ``(n_obs,)``; negative where unlabelled, which takes no part.
+    probabilities
+        Chances of each cell's label, shape ``(n_obs, n_labels)``: 0 and 1 for a labelled cell
+        (:func:`label_probabilities`), all 0 for a cell that takes no part.
     batch
         Batch codes, shape ``(n_obs,)``.
 
     Returns
     -------
     Zero-dimensional, non-negative: per label the mean over pairs of batches of the squared discrepancy, then the mean
-    over the labels seen in two batches or more; 0 where there is none.
+    over the labels seen in two batches or more; 0 where there is none. A label is seen in a batch where its
+    probabilities sum to one cell or more.
 
     Notes
     -----
-    Biased estimate (V-statistic) of Gretton et al. 2012, equation 5, with the kernel of :func:`divergence_loss`.
+    Biased estimate (V-statistic) of Gretton et al. 2012, equation 5, with the kernel of :func:`divergence_loss` and each
+    cell weighted by its probability of the label.
     """
-    labelled = labels >= 0
-    if int(labelled.sum()) < 2:
+    part = probabilities.sum(dim=1) > 0
+    if int(part.sum()) < 2:
         return latent.sum() * 0
-    latent, labels, batch = latent[labelled], labels[labelled], batch[labelled]
-    groups, member = torch.unique(torch.stack([labels, batch]), dim=1, return_inverse=True)
-    weights = F.one_hot(member, groups.shape[1]).to(latent.dtype)
-    weights = weights / weights.sum(dim=0)
-    mean_kernel = weights.t() @ _kernel(latent) @ weights
-    own = mean_kernel.diagonal()
-    discrepancy = own[:, None] + own[None, :] - 2 * mean_kernel
-    same_label = (groups[0][:, None] == groups[0][None, :]).triu(diagonal=1)
-    if not bool(same_label.any()):
+    latent, probabilities = latent[part], probabilities[part].to(latent.dtype)
+    member = torch.unique(batch[part], return_inverse=True)[1]
+    # Labels x cells x batches.
+    weights = probabilities.t()[:, :, None] * F.one_hot(member).to(latent.dtype)
+    mass = weights.sum(dim=1)
+    seen = mass >= 1
+    pairs = (seen[:, :, None] & seen[:, None, :]).triu(diagonal=1)
+    if not bool(pairs.any()):
         return latent.sum() * 0
-    first = same_label.nonzero()[:, 0]
-    per_label = torch.zeros(int(labels.max()) + 1, device=latent.device, dtype=latent.dtype)
-    label_of_pair = groups[0][first]
-    total = per_label.index_add(0, label_of_pair, discrepancy[same_label])
-    n_pairs = torch.bincount(label_of_pair, minlength=len(per_label))
-    return (total[n_pairs > 0] / n_pairs[n_pairs > 0]).mean()
+    weights = weights / mass.clamp_min(1)[:, None, :]
+    mean_kernel = weights.mT @ (_kernel(latent) @ weights)
+    own = mean_kernel.diagonal(dim1=1, dim2=2)
+    discrepancy = own[:, :, None] + own[:, None, :] - 2 * mean_kernel
+    n_pairs = pairs.sum(dim=(1, 2))
+    per_label = torch.where(pairs, discrepancy, 0).sum(dim=(1, 2))
+    return (per_label[n_pairs > 0] / n_pairs[n_pairs > 0]).mean()
 
 
 def distillation_loss(student_logits: Tensor, teacher_logits: Tensor, *, temperature: float) -> Tensor:

@@ -20,6 +20,7 @@ _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "weight_decay": (lambda v: _within(v, 0), "a number of at least 0"),
     "divergence_weight": (lambda v: _within(v, 0), "a number of at least 0"),
     "alignment_weight": (lambda v: _within(v, 0), "a number of at least 0"),
+    "unlabeled_ratio": (lambda v: _within(v, 0), "a number of at least 0"),
     "entropy_weight": (lambda v: _within(v, 0), "a number of at least 0"),
 }
 

@@ -87,6 +87,7 @@ def cross_fit(
                 temperature=1.0,
                 entropy=training.entropy,
                 entropy_weight=training.entropy_weight,
+                alignment_weight=training.alignment_weight if len(module.modalities) > 1 else 0.0,
                 n_steps=0,
                 lr=training.lr,
                 weight_decay=training.weight_decay,

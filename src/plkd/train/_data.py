@@ -9,7 +9,7 @@ import torch
 
 from plkd.data import Cells
 from plkd.inference import batch_size_for
-from plkd.train._sampler import BalancedSampler
+from plkd.train._sampler import BalancedSampler, JoinedSampler
 from plkd.train._split import Split
 
 #: Most cells of a validation mini-batch; fewer where there are many features.
@@ -29,18 +29,24 @@ class ReferenceData(pl.LightningDataModule):
         Cells per training mini-batch.
     balance
         Class balance of the training mini-batches (:class:`~plkd.train._sampler.BalancedSampler`).
+    unlabeled_ratio
+        Unlabelled cells that join a training mini-batch for each labelled one.
     """
 
-    def __init__(self, cells: Cells, split: Split, *, batch_size: int, balance: float):
+    def __init__(self, cells: Cells, split: Split, *, batch_size: int, balance: float, unlabeled_ratio: float = 0.0):
         super().__init__()
         self.cells, self.split = cells, split
-        self.sampler = BalancedSampler(split.train, cells.labels[split.train], batch_size=batch_size, balance=balance)
+        self.sampler: BalancedSampler | JoinedSampler = BalancedSampler(
+            split.train, cells.labels[split.train], batch_size=batch_size, balance=balance
+        )
+        if unlabeled_ratio > 0 and len(split.unlabeled):
+            self.sampler = JoinedSampler(self.sampler, split.unlabeled, ratio=unlabeled_ratio)
         # The names scvi-tools' TrainRunner reads.
         self.train_idx, self.val_idx, self.test_idx = split.train, split.validation, split.test
         self.n_train, self.n_val = len(split.train), len(split.validation)
 
     def train_dataloader(self) -> Any:
-        """Shuffled, class-balanced mini-batches."""
+        """Shuffled, class-balanced mini-batches, unlabelled cells added."""
         return torch.utils.data.DataLoader(self.cells, sampler=self.sampler, batch_size=None, collate_fn=_as_is)  # type: ignore[arg-type]
 
     def val_dataloader(self) -> Any:

@@ -87,11 +87,11 @@ class PhasePlan(pl.LightningModule):
         return hide_features(self.module.scale(batch), self.hide_rate)
 
     @abstractmethod
-    def outputs(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
+    def outputs(self, batch: dict[str, Any]) -> tuple[Tensor, ...]:
         """Return logits of a training mini-batch, and what else its loss needs."""
 
     @abstractmethod
-    def training_loss(self, batch: dict[str, Any], logits: Tensor, other: Tensor) -> dict[str, Tensor]:
+    def training_loss(self, batch: dict[str, Any], logits: Tensor, *others: Tensor) -> dict[str, Tensor]:
         """Return the parts of the loss of a mini-batch; ``loss`` is what is minimised."""
 
     @abstractmethod

@@ -47,6 +47,38 @@ class BalancedSampler(torch.utils.data.Sampler[np.ndarray]):
             yield order[start : start + self.batch_size]
 
 
+class JoinedSampler(torch.utils.data.Sampler[np.ndarray]):
+    """Add unlabelled cells to each mini-batch of labelled ones.
+
+    Unlabelled cells come in random order, each once before any comes again.
+
+    Parameters
+    ----------
+    labelled
+        Draws the labelled cells.
+    unlabeled
+        Cell numbers.
+    ratio
+        Unlabelled cells for each labelled one of a mini-batch, rounded; at most all of them.
+    """
+
+    def __init__(self, labelled: BalancedSampler, unlabeled: np.ndarray, *, ratio: float):
+        self.labelled, self.ratio = labelled, ratio
+        self.unlabeled = torch.as_tensor(unlabeled, dtype=torch.int64)
+
+    def __len__(self) -> int:
+        return len(self.labelled)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        left = torch.empty(0, dtype=torch.int64)
+        for cells in self.labelled:
+            n = min(round(self.ratio * len(cells)), len(self.unlabeled))
+            if len(left) < n:
+                left = torch.cat([left, self.unlabeled[torch.randperm(len(self.unlabeled))]])
+            drawn, left = left[:n], left[n:]
+            yield np.concatenate([cells, drawn.numpy()])
+
+
 def label_prior(labels: np.ndarray, n_labels: int, balance: float) -> np.ndarray:
     """Return the label shares that :class:`BalancedSampler` draws, shape ``(n_labels,)``, summing to 1."""
     counts = np.bincount(labels[labels >= 0], minlength=n_labels).astype(np.float64)

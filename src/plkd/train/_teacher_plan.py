@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from plkd.module import PLKDModule
-from plkd.nn import alignment_loss, divergence_loss, released_divergence_loss
+from plkd.nn import alignment_loss, divergence_loss, label_probabilities, released_divergence_loss
 from plkd.train._augment import hide_modalities
 from plkd.train._plan import PhasePlan
 
@@ -55,7 +55,7 @@ class TeacherPlan(PhasePlan):
         out = self.module.teacher(*hide_modalities(self.view(batch), batch["present"], self.modality_dropout))
         return out.logits, out.latent.float()
 
-    def training_loss(self, batch: dict[str, Any], logits: Tensor, latent: Tensor) -> dict[str, Tensor]:
+    def training_loss(self, batch: dict[str, Any], logits: Tensor, latent: Tensor) -> dict[str, Tensor]:  # type: ignore[override]
         """Return the loss and its parts."""
         labels = batch["labels"]
         parts = {"ce_loss": F.cross_entropy(logits, labels, ignore_index=-1, label_smoothing=self.label_smoothing)}
@@ -69,7 +69,7 @@ class TeacherPlan(PhasePlan):
             )
             loss = loss + self.divergence_weight * parts["divergence_loss"]
         if self.alignment_weight:
-            parts["alignment_loss"] = alignment_loss(latent, labels, batch["batch"])
+            parts["alignment_loss"] = alignment_loss(latent, label_probabilities(labels, logits), batch["batch"])
             loss = loss + self.alignment_weight * parts["alignment_loss"]
         return {"loss": loss, **parts}
 

@@ -1,0 +1,166 @@
+"""Unlabelled cells of the reference teach where they can, and change nothing where there are none."""
+
+from __future__ import annotations
+
+import lightning.pytorch as pl
+import numpy as np
+import pytest
+import torch
+from scipy.special import log_softmax, softmax
+
+from plkd.train import DistillationPlan
+
+BOTH = ("teacher", "student")
+
+
+class Seen(pl.Callback):
+    """Keep the cell numbers of each training mini-batch, by phase."""
+
+    def __init__(self):
+        self.batches = {phase: [] for phase in BOTH}
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        self.batches[pl_module.phase].append(batch["index"].numpy())
+
+
+@pytest.fixture
+def partly(make_adata):
+    """Cells of which the last third, a batch of its own, has no label."""
+    adata = make_adata(90)
+    adata.obs["cell_type"] = adata.obs["cell_type"].astype(str)
+    adata.obs["batch"] = adata.obs["batch"].astype(str)
+    adata.obs.loc[adata.obs_names[60:], ["cell_type", "batch"]] = ["Unknown", "query"]
+    return adata
+
+
+@pytest.mark.parametrize("ratio", [0.0, 0.5])
+def test_unlabelled_cells_join_the_mini_batches_of_both_phases(make_model, train, partly, ratio):
+    seen = Seen()
+    settings = {"unlabeled_ratio": ratio}
+    model = train(make_model(partly), 2, callbacks=[seen], plan_kwargs=dict.fromkeys(BOTH, settings))
+    for phase in BOTH:
+        for cells in seen.batches[phase]:
+            n_unlabelled = (cells >= 60).sum()
+            assert n_unlabelled == round(ratio * (len(cells) - n_unlabelled))
+    assert "Unknown" not in model.labels
+    assert (model.train_indices < 60).all()
+    assert (model.validation_indices < 60).all()
+
+
+def test_without_unlabelled_cells_nothing_changes(make_model, train):
+    states = [
+        train(make_model(), plan_kwargs={phase: {"unlabeled_ratio": ratio} for phase in BOTH}).module.state_dict()
+        for ratio in (0.0, 2.0)
+    ]
+    assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
+
+
+def test_a_text_in_the_place_of_a_label_teaches_nothing(make_model, train, partly):
+    """Unlabelled cells count by what the Teacher says of them; whatever their label was cannot be known."""
+    model = train(make_model(partly), 2)
+    assert (model._reference_cells().labels[60:] == -1).all()
+
+
+def student_plan(model, logits, **weights):
+    """A plan that only counts: nothing hidden, no smoothing, dropout off."""
+    shares = torch.full((model.module.n_labels,), 1 / model.module.n_labels)
+    defaults = {"kd_weight": 0.0, "alignment_weight": 0.0, "entropy_weight": 0.0}
+    return DistillationPlan(
+        model.module,
+        logits,
+        shares,
+        temperature=2.0,
+        entropy="prior",
+        label_smoothing=0.0,
+        n_steps=1,
+        lr=1e-3,
+        weight_decay=0.0,
+        optimizer="adamw",
+        schedule="constant",
+        hide_rate=0.0,
+        **{**defaults, **weights},
+    )
+
+
+def losses(model, plan):
+    """Return the parts of the loss of all cells, the cells and the Student's latents by modality."""
+    cells = model._reference_cells()
+    batch = cells[np.arange(cells.n_obs)]
+    parts = plan.training_loss(batch, *plan.outputs(batch))
+    latents = [z.detach().double().numpy() for z in model.module.student.alone(model.module.scale(batch))]
+    return {name: float(value) for name, value in parts.items()}, cells, latents
+
+
+def test_the_student_learns_labels_where_there_are_some_and_the_teacher_everywhere(make_model, partly):
+    model = make_model(partly, student_kwargs={"n_hidden": (16, 8), "dropout": 0.0})
+    taught = np.random.default_rng(0).normal(size=(90, 3))
+    parts, cells, (latent,) = losses(
+        model, student_plan(model, torch.tensor(taught, dtype=torch.float32), kd_weight=0.25, entropy_weight=0.5)
+    )
+    head = model.module.student.head
+    logits = latent @ head.weight.detach().double().numpy().T + head.bias.detach().double().numpy()
+    ce = -log_softmax(logits, axis=1)[np.arange(60), cells.labels[:60]].mean()
+    p, q = softmax(taught / 2, axis=1), softmax(logits / 2, axis=1)
+    kd = 4 * (p * np.log(p / q)).sum(axis=1).mean()
+    mean = softmax(logits[:60], axis=1).mean(axis=0)
+    prior = (mean * np.log(mean * 3)).sum()
+    assert parts["ce_loss"] == pytest.approx(ce, rel=1e-4)
+    assert parts["kd_loss"] == pytest.approx(kd, rel=1e-4)
+    assert parts["entropy_loss"] == pytest.approx(prior, rel=1e-3)
+    assert parts["loss"] == pytest.approx(0.75 * ce + 0.25 * kd + 0.5 * prior, rel=1e-4)
+
+
+def naive_alignment(latent, probabilities, group):
+    """Squared discrepancy of pairs of groups, averaged by label, then over labels."""
+    squared = np.square(latent[:, None] - latent[None]).sum(axis=-1)
+    different = np.sort(squared[~np.eye(len(latent), dtype=bool)])
+    s = np.exp(-squared / (2 * 0.15 * different[(len(different) - 1) // 2]))
+    of_labels = []
+    for label in range(probabilities.shape[1]):
+        weights = [np.where(group == own, probabilities[:, label], 0) for own in np.unique(group)]
+        weights = [w / w.sum() for w in weights if w.sum() >= 1]
+        of_pairs = [(a - b) @ s @ (a - b) for i, a in enumerate(weights) for b in weights[i + 1 :]]
+        of_labels += [np.mean(of_pairs)] if of_pairs else []
+    return np.mean(of_labels)
+
+
+def test_the_student_aligns_modalities_and_batches_by_the_teachers_labels(make_joint_model, make_mdata):
+    mdata = make_mdata(60, mosaic=True)
+    labels = mdata.obs["cell_type"].astype(str)
+    labels.iloc[::3] = "Unknown"
+    mdata.obs["cell_type"] = labels
+    model = make_joint_model(mdata, student_kwargs={"n_hidden": (16, 8), "dropout": 0.0})
+    taught = np.random.default_rng(0).normal(0, 2, size=(60, 3))
+    plan = student_plan(model, torch.tensor(taught, dtype=torch.float32), kd_weight=0.5, alignment_weight=2.0)
+    parts, cells, latents = losses(model, plan)
+    known = cells.labels >= 0
+    assert 0 < known.sum() < 60
+    guessed = softmax(taught, axis=1)
+    sure = guessed.max(axis=1) >= 0.5
+    assert 0 < sure[~known].sum() < (~known).sum()
+    chances = np.where(known[:, None], cells.labels[:, None] == np.arange(3), guessed * sure[:, None])
+    here = [cells.modalities[name].measured(60) for name in model.module.modalities]
+    truth = naive_alignment(
+        np.concatenate([latent[has & (known | sure)] for latent, has in zip(latents, here, strict=True)]),
+        np.concatenate([chances[has & (known | sure)] for has in here]),
+        np.concatenate([cells.batch[has & (known | sure)] + 10 * i for i, has in enumerate(here)]),
+    )
+    assert truth > 0.01
+    assert parts["alignment_loss"] == pytest.approx(truth, rel=1e-3)
+    assert parts["loss"] == pytest.approx(0.5 * parts["ce_loss"] + 0.5 * parts["kd_loss"] + 2 * truth, rel=1e-3)
+
+
+@pytest.mark.parametrize("settings", [{}, {"unlabeled_ratio": 0.0}], ids=["with", "without"])
+def test_the_student_aligns_batches_of_one_modality_where_unlabelled_cells_take_part(
+    make_model, train, partly, settings
+):
+    history = train(make_model(partly), 1, plan_kwargs={"student": settings}).history
+    assert ("student_alignment_loss_train" in history) == (not settings)
+
+
+def test_labelled_cells_of_one_modality_learn_as_if_there_were_no_alignment(make_model, train):
+    states = [
+        train(make_model(), plan_kwargs={"student": {"alignment_weight": weight}}).module.state_dict()
+        for weight in (0.0, 5.0)
+    ]
+    assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
