@@ -11,7 +11,7 @@ from anndata import AnnData
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plkd.inference import annotate_cells, annotation_table, clusters_of, majority_vote
+from plkd.inference import StudentOutput, annotate_cells, annotation_table, clusters_of, majority_vote
 
 LABELS = ["B", "T", "NK"]
 
@@ -74,7 +74,7 @@ def test_cells_in_no_cluster_and_those_alone_keep_their_label(clusters):
 
 def test_no_cells_give_an_empty_table_of_the_same_columns():
     table = vote(np.empty((0, 3)), [])
-    assert table.shape == (0, 5)
+    assert table.shape == (0, 6)
 
 
 @given(seed=st.integers(0, 10_000), n_obs=st.integers(1, 30), n_clusters=st.integers(1, 6))
@@ -118,7 +118,8 @@ def test_vote_is_announced_in_one_line(caplog):
     logits = np.log([[0.8, 0.1, 0.1], [0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.1, 0.8, 0.1]])
     clusters = pd.Series(["a", "a", "a", ""], name="obs['leiden']")
     with caplog.at_level(logging.INFO, logger="plkd"):
-        table = annotate_cells(logits, LABELS, clusters.index, clusters=clusters)
+        output, measured = StudentOutput(logits, np.zeros((4, 2))), np.ones((4, 1), dtype=bool)
+        table = annotate_cells(output, measured, LABELS, clusters.index, None, clusters=clusters)
     assert caplog.messages == ["Majority vote over 1 clusters of obs['leiden']: 1 labels changed"]
     assert table["label"].tolist() == ["B", "B", "B", "T"]
 

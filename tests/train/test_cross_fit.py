@@ -15,7 +15,7 @@ from plkd.module import PLKDModule
 from plkd.nn import make_scaling
 from plkd.train import cross_fit, feature_weights, make_folds
 
-SMALL = presets.StudentSettings(n_hidden=(8, 4))
+SMALL = presets.StudentSettings(n_hidden=(16, 8), dropout=0.1)
 TRAINING = presets.StudentTraining(max_epochs=3, batch_size=16, lr=1e-2)
 
 
@@ -73,7 +73,7 @@ def test_held_out_cells_never_reach_the_student_of_their_fold(module, folds):
 def test_students_learn_and_tell_the_labels_of_their_fold(module, folds):
     counts, labels = counts_and_labels()
     cells = reference(counts, labels)
-    found = students(module, cells, folds, training=presets.StudentTraining(max_epochs=30, batch_size=16, lr=1e-2))
+    found = students(module, cells, folds, training=presets.StudentTraining(max_epochs=40, batch_size=16, lr=1e-2))
     for number, (student, scaling) in found.items():
         held = folds.split(number)[1]
         assert not student.training

@@ -239,9 +239,8 @@ class TestCalibration:
         assert counter.begun == {"teacher": 0, "student": 0}
         assert_same(model, whole)
         assert model.confidence_["note"] == whole.confidence_["note"]
-        for part in ("arrays", "teacher"):
-            for name, value in whole.confidence_[part].items():
-                np.testing.assert_array_equal(model.confidence_[part][name], value)
+        for name, value in whole.confidence_["arrays"].items():
+            np.testing.assert_array_equal(model.confidence_["arrays"][name], value)
         for name, value in whole.held_out_.items():
             np.testing.assert_array_equal(model.held_out_[name], value)
         assert not list(killed.iterdir())
