@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import io
 import os
 import signal
 import time
@@ -27,8 +26,10 @@ class Full(OSError):
 
 
 @contextmanager
-def struck(number: int, act: Callable[[], None]) -> Iterator[list[str]]:
+def struck(number: int, act: Callable[[], None], *, only: str | None = None) -> Iterator[list[str]]:
     """Call ``act`` in place of the ``number``-th call, from 0, that writes; give the list of the calls so far.
+
+    With ``only``, calls of that name are counted, e.g. ``"torch.save"``.
 
     A call that writes content (torch, safetensors, a file object) leaves some bytes behind when it is struck.
     """
@@ -37,7 +38,7 @@ def struck(number: int, act: Callable[[], None]) -> Iterator[list[str]]:
     def counted(name: str, original: Callable, half: Callable | None = None) -> Callable:
         def call(*args, **kwargs):
             calls.append(name)
-            if len(calls) - 1 == number:
+            if only in (None, name) and (len(calls) if only is None else calls.count(only)) - 1 == number:
                 if half is not None:
                     half(*args)
                 act()
@@ -55,7 +56,8 @@ def struck(number: int, act: Callable[[], None]) -> Iterator[list[str]]:
         for module in (safetensors.torch, __import__("plkd.train._checkpoint", fromlist=["save_file"])):
             write = counted("save_file", module.save_file, half_file)
             stack.enter_context(mock.patch.object(module, "save_file", write))
-        write_bytes = counted("write_bytes", Path.write_bytes, lambda path, data: io.open(path, "wb").write(data[:7]))
+        original = Path.write_bytes
+        write_bytes = counted("write_bytes", original, lambda path, data: original(path, data[:7]))
         stack.enter_context(mock.patch.object(Path, "write_bytes", write_bytes))
         yield calls
 

@@ -102,6 +102,25 @@ def staged(folder: Path) -> Iterator[Path]:
         shutil.rmtree(staging, ignore_errors=True)
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those above it.
+
+    Raises
+    ------
+    NotWrittenError
+        If it cannot be made, or is a file.
+    """
+    with _refusing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove what killed processes left while they wrote a file."""
+    for left in path.parent.glob(f".{path.name}.*.tmp"):
+        with suppress(OSError):
+            left.unlink()
+
+
 def _place(file: Path) -> int:
     return next((i for i, name in enumerate(_LAST, start=1) if file.name.endswith(name)), 0)
 

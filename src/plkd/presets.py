@@ -90,7 +90,8 @@ class StudentSettings:
 
     def __post_init__(self) -> None:
         # JSON and users give lists.
-        object.__setattr__(self, "n_hidden", tuple(self.n_hidden))
+        if isinstance(self.n_hidden, list):
+            object.__setattr__(self, "n_hidden", tuple(self.n_hidden))
 
 
 @dataclass(frozen=True)
@@ -229,8 +230,10 @@ class Preset:
         for part, settings in parts.items():
             if part not in (names := [f.name for f in dataclasses.fields(self)]):
                 raise TypeError(f"{part!r} is no part of a preset; expected one of {names}.")
+            if not isinstance(settings, Mapping | None):
+                raise TypeError(f"The settings for {part} are {settings!r}; expected a dict, e.g. {{...}}, or None.")
             known = {f.name for f in dataclasses.fields(getattr(self, part))}
-            unknown = sorted(set(settings or {}) - known)
+            unknown = sorted(map(str, set(settings or {}) - known))
             if unknown:
                 raise TypeError(f"Unknown settings {unknown} for {part}; expected some of {sorted(known)}.")
             changed[part] = dataclasses.replace(getattr(self, part), **(settings or {}))

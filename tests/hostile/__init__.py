@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.hostile import queries
+from tests.hostile import files, models, queries, setups
 
-ALL = [*queries.cases()]
+ALL = [case for family in (queries, setups, models, files) for case in family.cases()]

@@ -52,6 +52,6 @@ NUMBERS: dict[str, Any] = {
 }  # fmt: skip
 
 PATHS: dict[str, Any] = {
-    "None": None, "int": 3, "list": ["a"], "bytes": b"model", "empty text": "", "NUL": "a\0b", "nowhere": "/nowhere/at/all",
+    "None": None, "int": 3, "list": ["a"], "bytes": b"model", "empty text": "", "NUL": "a\0b", "below a file": f"{__file__}/model",
     "too long": "a" * 5000, "True": True, "float": 0.5, "dict": {},
 }  # fmt: skip

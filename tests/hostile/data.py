@@ -71,7 +71,7 @@ def matrices(adata: AnnData) -> dict[str, Make]:
         "fortran order": lambda: np.asfortranarray(x),
         "read only": lambda: _read_only(x),
         "masked array": lambda: np.ma.masked_array(x, mask=x > 12),
-        "np.matrix": lambda: np.matrix(x),  # noqa: NPY
+        "np.matrix": lambda: np.matrix(x),
         "int8 that overflows in sums": lambda: np.full((n, p), 127, np.int8),
         "one NaN": lambda: _edited(x, (n - 1, p - 1), np.nan),
         "all NaN": lambda: np.full_like(x, np.nan),

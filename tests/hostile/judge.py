@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import linecache
 import re
 import warnings
 from collections.abc import Callable, Mapping
@@ -20,8 +21,10 @@ import plkd
 SOURCE = str(Path(plkd.__file__).parent)
 #: A message says what was expected, or what to do.
 _HELPS = re.compile(
-    r"expected|[Ff]ix:|\bpass\b|\bPass\b|[Rr]ename|[Ii]nstall|[Rr]emove|[Ll]eave|[Cc]heck |[Rr]ead it|[Ww]rite |[Uu]se |[Ww]iden|[Nn]ame "
+    r"expected|[Ff]ix:|\bpass\b|\bPass\b|[Rr]ename|[Ii]nstall|[Rr]emove|[Ll]eave|[Cc]heck |[Rr]ead it|[Ww]rite |[Uu]se |[Ww]iden"
 )
+#: What plkd raises; others are Python's own, of a fault in plkd.
+_RAISED = (ValueError, TypeError, KeyError, RuntimeError, OSError, ImportError)
 
 
 @dataclass(frozen=True)
@@ -71,10 +74,13 @@ def judge_error(error: BaseException) -> Outcome:
         step = step.tb_next
     file, name, line = frames[-1]
     # An argument that does not exist fails where the function is called, by Python itself.
-    bound = isinstance(error, TypeError) and re.search(r"argument|positional|keyword", message) is not None
+    bound = isinstance(error, TypeError) and re.search(r"\(\) (got|takes|missing)", message) is not None
     if not file.startswith(SOURCE) and not (bound and "hostile" in file):
         return Outcome(False, f"ends in {Path(file).parent.name}/{Path(file).name}:{line} {name}; {told}")
-    # What Python's own operations raise within plkd is no message for a user.
+    # What Python's own operations, or compiled code, raise within plkd is no message for a user.
+    statement = linecache.getline(file, line).strip()
+    if not bound and not (isinstance(error, _RAISED) and statement.startswith("raise")):
+        return Outcome(False, f"is not raised by plkd, {Path(file).name}:{line} `{statement[:60]}`; {told}")
     if not bound and not (len(message) > 30 and _HELPS.search(message)):
         return Outcome(False, f"says too little, {Path(file).name}:{line}; {told}")
     return Outcome(True, told)

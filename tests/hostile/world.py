@@ -49,6 +49,15 @@ class World:
         return PLKD.load(SAVED / "anndata", adata=good(), accelerator="cpu")
 
     @cached_property
+    def fresh(self) -> Any:
+        """Model that is not trained; to be left as it is found."""
+        from plkd import PLKD
+
+        adata = good()
+        PLKD.setup_anndata(adata, "cell_type", batch_key="batch")
+        return PLKD(adata, teacher_kwargs={"width": 4, "n_heads": 2, "depth": 1}, student_kwargs={"n_hidden": (4,)})
+
+    @cached_property
     def joint(self) -> Any:
         """Model of RNA and proteins, with its reference."""
         from plkd import PLKD

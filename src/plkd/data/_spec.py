@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -178,7 +178,8 @@ def obsm_table(adata: AnnData, key: str, names_key: str | None = None, reference
         return Table(matrix, pd.Index(matrix.columns.astype(str)), f"adata.obsm[{key!r}]")
     check_matrix(matrix, f"adata.obsm[{key!r}]")
     if names_key is not None and names_key in adata.uns:
-        names = tuple(str(name) for name in adata.uns[names_key])
+        given = adata.uns[names_key]
+        names = tuple(str(name) for name in given) if isinstance(given, Iterable) and not isinstance(given, str) else ()
         if len(names) != matrix.shape[1]:
             raise ValueError(
                 f"adata.uns[{names_key!r}] names {len(names)} proteins, adata.obsm[{key!r}] has {matrix.shape[1]} columns; "

@@ -23,9 +23,14 @@ def check_device(accelerator: Any, devices: Any, *, called: str = "devices", sin
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         Naming both.
     """
+    if not isinstance(accelerator, str) or isinstance(devices, bool) or not isinstance(devices, str | int | list):
+        raise TypeError(
+            f"accelerator={accelerator!r} with {called}={devices!r}; expected text and a number, e.g. accelerator='gpu' and "
+            f"{called}=1, or 'auto' for both."
+        )
     try:
         return parse_device_args(accelerator, devices, return_device="torch", validate_single_device=single)[2]
     except (MisconfigurationException, ValueError, TypeError, RuntimeError, AttributeError, IndexError) as error:

@@ -8,7 +8,7 @@ import secrets
 import tempfile
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +105,9 @@ def remove_old_data(folder: Path, prefix: str | None, *, keep: str | None) -> No
             token = file.name[len(start) : -len(end)]
             ours = file.name == f"{start}{token}{end}" and len(token) == 8 and set(token) <= set("0123456789abcdef")
             if ours and file.name != f"{prefix or ''}{keep}":
-                file.unlink(missing_ok=True)
+                # The new model is in place; an old file that stays takes room and does no harm.
+                with suppress(OSError):
+                    file.unlink(missing_ok=True)
 
 
 def saved_data(folder: Path, prefix: str | None, attributes: dict[str, Any]) -> AnnData | MuData | None:

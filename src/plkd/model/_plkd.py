@@ -29,10 +29,20 @@ from plkd.model._labels import unlabeled_text
 from plkd.model._predict import PredictionMixin
 from plkd.model._reference import ReferenceTable, build_patterns, is_built, scaling_constants
 from plkd.model._report import ReportMixin
-from plkd.model._setup import anndata_specs, check_attached, check_container, check_reference, mudata_specs
+from plkd.model._setup import (
+    anndata_specs,
+    check_attached,
+    check_container,
+    check_reference,
+    check_transfer,
+    check_usable,
+    mudata_specs,
+    refusing_other_data,
+)
 from plkd.model._train import TrainingMixin
 from plkd.module import PLKDModule
 from plkd.patterns import PatternSet
+from plkd.train._check import check_settings
 
 if TYPE_CHECKING:
     from plkd.annotator import Annotator
@@ -97,10 +107,19 @@ class PLKD(TrainingMixin, ConfidenceMixin, PredictionMixin, ExplanationMixin, Re
         teacher_kwargs: Mapping[str, Any] | None = None,
         student_kwargs: Mapping[str, Any] | None = None,
     ):
-        if isinstance(preset, Mapping):
-            preset = presets.Preset.from_dict(preset)
-        self._settings = preset.replace(patterns=pattern_kwargs, teacher=teacher_kwargs, student=student_kwargs)
-        super().__init__(adata, registry)
+        self._settings = _settings(preset, patterns=pattern_kwargs, teacher=teacher_kwargs, student=student_kwargs)
+        if not isinstance(peak_genes, Mapping | None):
+            raise TypeError(
+                f"peak_genes is a {type(peak_genes).__name__}; expected {{peak: genes}}, as plkd.patterns.from_peaks returns it."
+            )
+        if adata is None and registry is None:
+            raise ValueError(
+                "PLKD needs a reference. Fix: `PLKD(adata)`, after `PLKD.setup_anndata(adata, labels_key=...)`."
+            )
+        if adata is not None:
+            check_usable(adata)
+        with refusing_other_data(adata):
+            super().__init__(adata, registry)
         self._specs = [
             ModalitySpec.from_dict(self.get_state_registry(key)[ModalityField.SPEC_KEY])
             for key in KEYS.values()
@@ -191,7 +210,7 @@ class PLKD(TrainingMixin, ConfidenceMixin, PredictionMixin, ExplanationMixin, Re
             If ``adata`` is a view or empty, genes repeat, values are negative or not finite, there are fewer than two
             labels, or a cell lacks its batch.
         """
-        loading = kwargs.get("source_registry") is not None
+        loading = check_transfer(kwargs)
         unlabeled_category = unlabeled_text(unlabeled_category)
         setup_method_args = cls._get_setup_method_args(
             cls=cls,
@@ -257,7 +276,7 @@ class PLKD(TrainingMixin, ConfidenceMixin, PredictionMixin, ExplanationMixin, Re
             If ``mdata`` is a view or empty, a cell is in none of the modalities, features repeat, values are negative or
             not finite, proteins or peaks are normalised, there are fewer than two labels, or a cell lacks its batch.
         """
-        loading = kwargs.get("source_registry") is not None
+        loading = check_transfer(kwargs)
         unlabeled_category = unlabeled_text(unlabeled_category)
         layers = {"rna": rna_layer, "protein": protein_layer, "atac": atac_layer}
         if not loading:
@@ -509,7 +528,21 @@ class PLKD(TrainingMixin, ConfidenceMixin, PredictionMixin, ExplanationMixin, Re
         return f"Trained: {', '.join(epochs)}" if epochs else "Trained"
 
 
+def _settings(preset: Any, **changes: Mapping[str, Any] | None) -> presets.Preset:
+    if isinstance(preset, Mapping):
+        preset = presets.Preset.from_dict(preset)
+    if not isinstance(preset, presets.Preset):
+        raise TypeError(
+            f"preset is a {type(preset).__name__}; expected one of plkd.presets. Fix: `preset=plkd.presets.default`."
+        )
+    preset = preset.replace(**changes)
+    for part in ("patterns", "scaling", "teacher", "student"):
+        check_settings(part, getattr(preset, part))
+    return preset
+
+
 def _symbols(adata: AnnData, key: str) -> np.ndarray:
-    if key not in adata.var:
-        raise KeyError(f"gene_symbols={key!r} is no column of var of the RNA; found {list(adata.var.columns)[:20]}.")
+    if not isinstance(key, str) or key not in adata.var:
+        there = list(adata.var.columns)[:20]
+        raise KeyError(f"gene_symbols={key!r} is no column of var of the RNA; expected one of {there}, or None.")
     return as_text(adata.var[key])

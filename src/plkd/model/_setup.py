@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 from anndata import AnnData
 from mudata import MuData
 
@@ -37,6 +39,12 @@ def anndata_specs(
 
     ``complete`` refuses a data set that lacks what is named, as a reference may not.
     """
+    keys = {
+        "layer": layer,
+        "protein_expression_obsm_key": protein_obsm_key,
+        "protein_names_uns_key": protein_names_uns_key,
+    }
+    _check_keys(keys)
     specs = [ModalitySpec("rna", (), layer=layer)]
     if protein_obsm_key is None:
         if protein_names_uns_key is not None:
@@ -51,6 +59,12 @@ def anndata_specs(
             f"`adata.uns[{protein_names_uns_key!r}] = protein_names`, in the order of the columns."
         )
     return [*specs, ModalitySpec("protein", (), obsm=protein_obsm_key, obsm_names=protein_names_uns_key)]
+
+
+def _check_keys(keys: Mapping[str, Any]) -> None:
+    for argument, key in keys.items():
+        if key is not None and not isinstance(key, str):
+            raise TypeError(f"{argument} is a {type(key).__name__} ({key!r}); expected the name of one, or None.")
 
 
 def mudata_specs(
@@ -77,21 +91,28 @@ def mudata_specs(
         If keys are not known, or no modality can be told.
     """
     given = f"the modalities of mdata are {list(mdata.mod)}"
+    _check_keys({f"{kind}_layer": layer for kind, layer in layers.items()})
+    if modalities is not None and not isinstance(modalities, Mapping):
+        raise TypeError(
+            f'modalities is a {type(modalities).__name__}; expected e.g. {{"rna_layer": "rna", "protein_layer": "prot"}}; {given}.'
+        )
     if modalities is None:
         chosen = _by_usual_names(mdata)
         logger.info("Modalities: %s", ", ".join(f"{name!r} is {kind}" for kind, name in chosen.items()))
     else:
-        unknown = sorted(set(modalities) - set(LAYER_ARGUMENTS))
+        unknown = sorted(map(str, set(modalities) - set(LAYER_ARGUMENTS)))
         if unknown:
             raise ValueError(
                 f"modalities has unknown keys {unknown}; expected some of {list(LAYER_ARGUMENTS)}; {given}."
             )
         chosen = {kind: modalities[arg] for arg, kind in LAYER_ARGUMENTS.items() if modalities.get(arg) is not None}
         for kind, name in chosen.items():
-            if complete and name not in mdata.mod:
-                raise KeyError(f"modalities[{kind + '_layer'!r}]={name!r} is no modality of mdata; {given}.")
+            if not isinstance(name, str) or (complete and name not in mdata.mod):
+                raise KeyError(
+                    f"modalities[{kind + '_layer'!r}]={name!r} is no modality of mdata; {given}. Fix: name one."
+                )
         if len(set(chosen.values())) < len(chosen):
-            raise ValueError(f"modalities names one modality twice: {dict(modalities)}; {given}.")
+            raise ValueError(f"modalities names one modality twice: {dict(modalities)}; expected each once; {given}.")
     for kind, layer in layers.items():
         if layer is not None and kind not in chosen:
             raise ValueError(
@@ -144,7 +165,7 @@ def check_reference(
         if table is None:
             # Only obsm can be missing here: modalities were looked up before.
             raise KeyError(
-                f"protein_expression_obsm_key={spec.obsm!r} is not in adata.obsm; found {list(data.obsm.keys())}."
+                f"protein_expression_obsm_key={spec.obsm!r} is not in adata.obsm; expected one of {list(data.obsm.keys())}."
             )
         if 0 in table.matrix.shape:
             raise ValueError(f"{table.where} has shape {table.matrix.shape}; expected some cells and some features.")
@@ -208,6 +229,48 @@ def check_container(data: Any, expected: type, argument: str) -> None:
         raise ValueError(f"{argument} has {data.n_obs} cells and {data.n_vars} features; expected some of both.")
 
 
+def check_usable(data: Any) -> None:
+    """Refuse what a model cannot be made of.
+
+    Raises
+    ------
+    TypeError
+        If it is neither AnnData nor MuData.
+    ValueError
+        If it is a view, or scvi-tools has minified it.
+    """
+    if not isinstance(data, AnnData | MuData):
+        raise TypeError(f"adata is a {type(data).__name__}; expected an AnnData or a MuData that was set up.")
+    if data.is_view:
+        raise ValueError("adata is a view of another object. Fix: `adata = adata.copy()`, and set it up.")
+    if "_scvi_adata_minify_type" in data.uns:
+        raise ValueError("adata was minified by scvi-tools and holds no counts any more. Fix: pass the original.")
+
+
+@contextmanager
+def refusing_other_data(data: AnnData | MuData | None) -> Iterator[None]:
+    """Say that data were not set up for PLKD."""
+    try:
+        yield
+    except ValueError as error:
+        setup = "setup_mudata(mdata, ...)" if isinstance(data, MuData) else "setup_anndata(adata, labels_key=...)"
+        raise ValueError(f"adata was not set up for PLKD. Fix: `PLKD.{setup}` first.") from error
+
+
+def check_transfer(kwargs: Mapping[str, Any]) -> bool:
+    """Return whether a data set is registered under the registry of a saved model.
+
+    Raises
+    ------
+    TypeError
+        If there are arguments that only such a registration takes.
+    """
+    loading = kwargs.get("source_registry") is not None
+    if not loading and (unknown := sorted(set(kwargs) - {"source_registry"})):
+        raise TypeError(f"Unknown arguments {unknown}; expected those of setup. Fix: leave them out.")
+    return loading
+
+
 def check_attached(data: Any, expected: type) -> None:
     """Refuse what cannot be attached to a loaded model: another container than the reference's, or a view.
 
@@ -222,6 +285,10 @@ def check_attached(data: Any, expected: type) -> None:
             f"adata is {found}; expected {_WITH_ARTICLE[expected]}, as the model's reference was. Fix: load "
             "without it, `model = PLKD.load(path)`, and pass it as a query, `model.predict(adata)`."
         )
+    for matrix in [data.X] if isinstance(data, AnnData) else [one.X for one in list(data.mod.values())[:1]]:
+        if sp.issparse(matrix) and matrix.nnz == 0:
+            # scvi-tools takes such data for minified ones.
+            raise ValueError("adata has an X without a value; expected counts. Fix: `adata.X = counts`.")
     if data.is_view:
         raise ValueError(
             f"adata is a view of another {expected.__name__} and cannot be attached. Fix: `adata = adata.copy()` first."

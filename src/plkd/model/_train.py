@@ -16,6 +16,7 @@ import torch
 from scvi.train import TrainRunner
 
 from plkd._compat import merge_kwargs
+from plkd._files import as_path, make_folder, remove_leftovers
 from plkd.data import Cells, ModalitySpec
 from plkd.inference import run_student, run_teacher
 from plkd.model._device import check_device
@@ -25,11 +26,11 @@ from plkd.nn import Student
 from plkd.patterns import PatternSet
 from plkd.presets import Preset, StudentTraining, TeacherTraining
 from plkd.train import DistillationPlan, ReferenceData, Split, TeacherPlan, feature_weights, run_phase, split_cells
-from plkd.train._check import check_settings
+from plkd.train._check import check_settings, check_split
 from plkd.train._checkpoint import Checkpoint, best_weights, digest, history_of, read_checkpoint
 from plkd.train._gains import set_gains
 from plkd.train._plan import phase_length
-from plkd.train._runner import merge_trainer_kwargs, own_callbacks
+from plkd.train._runner import check_config, merge_trainer_kwargs, own_callbacks
 from plkd.train._sampler import label_prior
 
 logger = logging.getLogger("plkd")
@@ -119,6 +120,9 @@ class TrainingMixin:
         -----
         Scores per epoch are in ``history``: ``teacher_*`` and ``student_*``, ending in ``_train`` or ``_validation``.
         """
+        check_device(accelerator, devices)
+        if not isinstance(early_stopping, bool):
+            raise TypeError(f"early_stopping={early_stopping!r}; expected True or False.")
         trainer_kwargs = merge_trainer_kwargs(trainer_config, trainer_kwargs)
         # Arguments of train() itself can only come from the config here; those given to train() win.
         own = {
@@ -129,10 +133,9 @@ class TrainingMixin:
         devices = own["devices"] or devices if devices == "auto" else devices
         early_stopping = early_stopping and own["early_stopping"] is not False
         teacher, student = self._phases(_asked(plan_config, plan_kwargs), max_epochs, batch_size)
-        unknown = set(datasplitter_kwargs or {}) - {"external_indexing"}
-        if unknown:
-            raise TypeError(f"Unknown datasplitter_kwargs {sorted(unknown)}; expected external_indexing.")
         device = check_device(accelerator, devices)
+        check_split(train_size, validation_size, datasplitter_kwargs)
+        folder = None if checkpoint_dir is None else as_path(checkpoint_dir, "checkpoint_dir")
         cells = self._reference_cells()
         split = split_cells(
             cells.labels,
@@ -160,7 +163,7 @@ class TrainingMixin:
             "validation_size": validation_size,
             "external_indexing": digest(*((datasplitter_kwargs or {}).get("external_indexing") or ())),
         }
-        checkpoint, resumed = self._checkpoint(checkpoint_dir, run, split)
+        checkpoint, resumed = self._checkpoint(folder, run, split)
         if resumed is not None:
             split = resumed["split"]
         seconds: dict[str, float] = {}
@@ -214,13 +217,15 @@ class TrainingMixin:
         return preset.teacher_training, preset.student_training
 
     def _checkpoint(
-        self, folder: str | Path | None, run: dict[str, Any], split: Split
+        self, folder: Path | None, run: dict[str, Any], split: Split
     ) -> tuple[Checkpoint | None, dict[str, Any] | None]:
         """Return the checkpoint writer and the state of an interrupted run, each None where there is none."""
         if folder is None:
             return None, None
-        path = Path(folder) / _CHECKPOINT
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path = folder / _CHECKPOINT
+        make_folder(folder)
+        # Of runs that were killed while they wrote; a folder serves one run at a time.
+        remove_leftovers(path)
         resumed = read_checkpoint(path, run)
         writer = Checkpoint(path, run, split if resumed is None else resumed["split"])
         writer.before = {key: frame.iloc[:, 0].tolist() for key, frame in (self.history_ or {}).items()}
@@ -354,9 +359,11 @@ class TrainingMixin:
 
 def _asked(config: Any, kwargs: Any) -> dict[str, dict[str, Any]]:
     """Return the settings asked for by phase, those of ``plan_kwargs`` over those of ``plan_config``."""
+    check_config(config, "plan_config")
+    check_config(kwargs, "plan_kwargs")
     asked: dict[str, dict[str, Any]] = {"teacher": {}, "student": {}}
     for given in (merge_kwargs(config, None, name="plan"), merge_kwargs(None, kwargs, name="plan")):
-        if unknown := sorted(set(given) - set(asked)):
+        if unknown := sorted(map(str, set(given) - set(asked))):
             raise TypeError(
                 f'plan_kwargs holds {unknown}; expected settings by phase, e.g. {{"teacher": {{"lr": 1e-3}}, '
                 '"student": {"kd_weight": 0.5}}.'

@@ -48,7 +48,7 @@ def read(
     if isinstance(source, str | Path):
         return immune() if source == "immune" else _read_path(Path(source))
     msg = (
-        f"patterns come from a GMT path, a dict, a DataFrame, a PatternSet or 'immune', not from a {type(source).__name__}; "
+        f"patterns is a {type(source).__name__}; expected a GMT path, a dict, a DataFrame, a PatternSet or 'immune'; "
         "a matrix is read by PatternSet.from_matrix(matrix, adata.var_names)."
     )
     raise TypeError(msg)

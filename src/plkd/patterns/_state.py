@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 FORMAT_KEY = "plkd_patterns"
 FORMAT = 1
+_KEYS = ("names", "features", "sources", "kinds", "indptr", "indices", "weights")
 
 
 def pack(patterns: PatternSet) -> dict[str, Any]:
@@ -45,11 +46,15 @@ def pack(patterns: PatternSet) -> dict[str, Any]:
 
 def unpack(state: Mapping[str, Any]) -> dict[str, Any]:
     """Return the constructor's fields, and the report's tables ``kept`` and ``dropped`` where there is a report."""
-    if FORMAT_KEY not in state or int(state[FORMAT_KEY]) != FORMAT:
+    if FORMAT_KEY not in state or state[FORMAT_KEY] != FORMAT:
         msg = (
             f"this state has {FORMAT_KEY}={state.get(FORMAT_KEY)!r}, this version of plkd reads {FORMAT}; "
             "install the version of plkd that wrote it, or a newer one: pip install -U plkd."
         )
+        raise ValueError(msg)
+    lacking = [key for key in _KEYS if key not in state]
+    if lacking:
+        msg = f"this state of patterns lacks {lacking}; expected the dict that PatternSet.state() returned."
         raise ValueError(msg)
     names, features = tuple(state["names"]), tuple(state["features"])
     # Arrays may come back as plain lists from JSON.

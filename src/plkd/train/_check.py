@@ -1,12 +1,44 @@
-"""Refuse settings that a phase cannot be trained with, before any work."""
+"""Refuse settings that no network can be made or trained with, before any work."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from numbers import Integral, Real
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+_WIDEST = 65_536
+
 _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    # patterns
+    "min_size": (lambda v: _whole(v, 1), "a whole number of at least 1"),
+    "max_size": (lambda v: v is None or _whole(v, 1), "a whole number of at least 1, or None"),
+    "max_patterns": (lambda v: v is None or _whole(v, 1), "a whole number of at least 1, or None"),
+    "max_overlap": (lambda v: _within(v, 0, 1), "a number in [0, 1]"),
+    "max_set_size": (lambda v: v is None or _whole(v, 1), "a whole number of at least 1, or None"),
+    "n_learned": (lambda v: v is None or _whole(v, 1), "a whole number of at least 1, or None to choose it"),
+    "max_learned_size": (lambda v: _whole(v, 1), "a whole number of at least 1"),
+    "learned": (lambda v: isinstance(v, bool), "True or False"),
+    "weight_power": (lambda v: _within(v, 0), "a number of at least 0"),
+    # networks
+    "n_free": (lambda v: _whole(v, 0, 1000), "a whole number from 0 to 1000"),
+    "width": (lambda v: _whole(v, 1, _WIDEST), f"a whole number from 1 to {_WIDEST}"),
+    "depth": (lambda v: _whole(v, 0, 1000), "a whole number from 0 to 1000"),
+    "n_heads": (lambda v: _whole(v, 1, _WIDEST), "a whole number of at least 1 that divides width"),
+    "mlp_ratio": (lambda v: _within(v, 0, 1000) and v > 0, "a number above 0"),
+    "dropout": (lambda v: _within(v, 0, 1) and v < 1, "a number in [0, 1)"),
+    "attention_dropout": (lambda v: _within(v, 0, 1) and v < 1, "a number in [0, 1)"),
+    "pattern_dropout": (lambda v: _within(v, 0, 1) and v < 1, "a number in [0, 1)"),
+    "drop_path": (lambda v: _within(v, 0, 1) and v < 1, "a number in [0, 1)"),
+    "tokenizer_bound": (
+        lambda v: v is None or (isinstance(v, str) and v == "all") or (_within(v, 0, 1000) and v > 0),
+        "a number above 0, 'all' or None",
+    ),
+    "init_std": (lambda v: v is None or (_within(v, 0, 1000) and v > 0), "a number above 0, or None"),
+    "n_hidden": (
+        lambda v: isinstance(v, tuple) and len(v) > 0 and all(_whole(n, 1, _WIDEST) for n in v),
+        "some whole numbers of at least 1, e.g. (256, 128)",
+    ),
+    # training
     "max_epochs": (lambda v: v is None or _whole(v, 1), "a whole number of at least 1, or None to choose it"),
     "batch_size": (lambda v: _whole(v, 1), "a whole number of at least 1"),
     "patience": (lambda v: _whole(v, 1), "a whole number of at least 1"),
@@ -22,18 +54,20 @@ _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "alignment_weight": (lambda v: _within(v, 0), "a number of at least 0"),
     "unlabeled_ratio": (lambda v: _within(v, 0), "a number of at least 0"),
     "entropy_weight": (lambda v: _within(v, 0), "a number of at least 0"),
+    "clip_norm": (lambda v: v is None or (_within(v, 0) and v > 0), "a number above 0, or None"),
+    "keep_best": (lambda v: isinstance(v, bool), "True or False"),
 }
 
 
-def check_settings(phase: str, settings: Any) -> None:
-    """Check the values of one phase's settings.
+def check_settings(part: str, settings: Any) -> None:
+    """Check the values of one part of a preset.
 
     Parameters
     ----------
-    phase
-        ``"teacher"`` or ``"student"``, for the message.
+    part
+        What it is about, e.g. ``"teacher"``, for the message.
     settings
-        :class:`~plkd.presets.TeacherTraining` or :class:`~plkd.presets.StudentTraining`.
+        One of the parts of :class:`~plkd.presets.Preset`.
 
     Raises
     ------
@@ -43,19 +77,40 @@ def check_settings(phase: str, settings: Any) -> None:
     hints = get_type_hints(type(settings))
     for name, value in vars(settings).items():
         if get_origin(hints.get(name)) is Literal:
-            if value not in get_args(hints[name]):
-                _refuse(phase, name, value, f"one of {list(get_args(hints[name]))}")
+            if not isinstance(value, str) or value not in get_args(hints[name]):
+                _refuse(part, name, value, f"one of {list(get_args(hints[name]))}")
         elif name in _CHECKS and not _CHECKS[name][0](value):
-            _refuse(phase, name, value, _CHECKS[name][1])
+            _refuse(part, name, value, _CHECKS[name][1])
 
 
-def _refuse(phase: str, name: str, value: Any, expected: str) -> None:
-    raise ValueError(f"{phase}: {name}={value!r}; expected {expected}.")
+def check_split(train_size: Any, validation_size: Any, datasplitter_kwargs: Any) -> None:
+    """Check how the reference is to be split.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Naming the argument.
+    """
+    if not (_within(train_size, 0, 1) and train_size > 0):
+        raise ValueError(f"train_size={train_size!r}; expected a share of the cells in (0, 1], e.g. train_size=0.9.")
+    if validation_size is not None and not _within(validation_size, 0, 1):
+        raise ValueError(f"validation_size={validation_size!r}; expected a share of the cells in [0, 1), or None.")
+    if datasplitter_kwargs is not None and not isinstance(datasplitter_kwargs, Mapping):
+        raise TypeError(
+            f"datasplitter_kwargs is a {type(datasplitter_kwargs).__name__}; expected "
+            '{"external_indexing": [train, validation]}, or None.'
+        )
+    if unknown := sorted(map(str, set(datasplitter_kwargs or {}) - {"external_indexing"})):
+        raise TypeError(f"Unknown datasplitter_kwargs {unknown}; expected external_indexing.")
 
 
-def _whole(value: Any, lowest: int) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= lowest
+def _refuse(part: str, name: str, value: Any, expected: str) -> None:
+    raise ValueError(f"{part}: {name}={value!r}; expected {expected}.")
 
 
-def _within(value: Any, lowest: float, highest: float = float("inf")) -> bool:
+def _whole(value: Any, lowest: int, highest: int = 2**31) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool) and lowest <= int(value) <= highest
+
+
+def _within(value: Any, lowest: float, highest: float = 1e30) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool) and lowest <= float(value) <= highest

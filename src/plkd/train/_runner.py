@@ -17,6 +17,7 @@ import lightning.pytorch as pl
 import numpy as np
 import pandas as pd
 import torch
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from scvi.train import Trainer, TrainRunner
 
 from plkd._compat import merge_kwargs
@@ -39,6 +40,7 @@ def merge_trainer_kwargs(config: Any, kwargs: Mapping[str, Any]) -> dict[str, An
     TypeError
         If ``config`` is neither a mapping nor a config object, or no trainer knows an argument.
     """
+    check_config(config, "trainer_config")
     given = merge_kwargs(config, None, name="trainer")
     if dataclasses.is_dataclass(config) and not isinstance(config, type):
         untouched = merge_kwargs(type(config)(), None, name="trainer")
@@ -46,6 +48,18 @@ def merge_trainer_kwargs(config: Any, kwargs: Mapping[str, Any]) -> dict[str, An
     given = {**given, **kwargs}
     check_trainer_kwargs(given)
     return given
+
+
+def check_config(config: Any, argument: str) -> None:
+    """Refuse what holds no settings.
+
+    Raises
+    ------
+    TypeError
+        Naming the argument.
+    """
+    if config is not None and not isinstance(config, Mapping) and not hasattr(config, "to_kwargs"):
+        raise TypeError(f"{argument} is a {type(config).__name__}; expected a dict, a config of scvi-tools, or None.")
 
 
 def own_callbacks(trainer_kwargs: Mapping[str, Any]) -> dict[str, Any]:
@@ -148,9 +162,10 @@ def run_phase(
     # Lightning trains in the mode it finds: without this, dropout would never act.
     model.module.train()
     try:
-        runner = TrainRunner(
-            model, plan, data, max_epochs=max_epochs, accelerator=accelerator, devices=devices, **kwargs
-        )
+        with _refusing_arguments(given_by_user=trainer_kwargs):
+            runner = TrainRunner(
+                model, plan, data, max_epochs=max_epochs, accelerator=accelerator, devices=devices, **kwargs
+            )
         with _keyboard_interrupts():
             runner()
     finally:
@@ -173,6 +188,17 @@ def run_phase(
         time.perf_counter() - start,
         n_epochs * data.n_train / max(time.perf_counter() - start, 1e-9),
     )
+
+
+@contextmanager
+def _refusing_arguments(given_by_user: Mapping[str, Any]) -> Iterator[None]:
+    """Say which arguments the trainer was given, where it cannot be made with them."""
+    try:
+        yield
+    except (MisconfigurationException, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        raise ValueError(
+            f"The trainer cannot be made with {sorted(given_by_user)} ({error}). Fix: see scvi.train.Trainer for what each expects."
+        ) from error
 
 
 @contextmanager

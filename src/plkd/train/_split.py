@@ -145,6 +145,10 @@ def _whole_batches(groups: np.ndarray, batch: np.ndarray, share: float, rng: np.
 
 
 def _external(labels: np.ndarray, unlabeled: np.ndarray, external_indexing: Sequence[np.ndarray]) -> Split:
+    if not isinstance(external_indexing, Sequence):
+        raise TypeError(
+            f"external_indexing is a {type(external_indexing).__name__}; expected [train, validation], arrays of cell numbers."
+        )
     parts = [_numbers(part, len(labels)) for part in external_indexing]
     if not 1 <= len(parts) <= 3:
         raise ValueError(
@@ -155,10 +159,10 @@ def _external(labels: np.ndarray, unlabeled: np.ndarray, external_indexing: Sequ
     if len(np.unique(together)) != len(together):
         raise ValueError("external_indexing: some cells are in two parts; expected disjoint arrays of cell numbers.")
     if len(together) and (together.min() < 0 or together.max() >= len(labels)):
-        raise ValueError(f"external_indexing: cell numbers must lie in [0, {len(labels)}).")
+        raise ValueError(f"external_indexing: expected cell numbers from 0 to {len(labels) - 1}.")
     train, validation, test = (np.sort(part[labels[part] >= 0]) for part in parts)
     if not len(train):
-        raise ValueError("external_indexing: no labelled cell to train on.")
+        raise ValueError("external_indexing: no labelled cell to train on; expected some in its first array.")
     return Split(train, validation, test, unlabeled, f"split given: {len(validation)} cells for validation")
 
 
