@@ -25,6 +25,11 @@ def test_prints_the_model_and_held_out_scores_on_stdout_and_the_log_on_stderr(fi
     out, err = capfd.readouterr()
     assert "PLKD: 60 genes (counts), 3 labels" in out
     assert "cells held out" in out
+    report = PLKD.load(tmp_path / "m").report()
+    assert f"Macro-F1{report.overall['macro_f1']:>19.3f}" in out
+    assert f"held out: {report.about['calibration']['held-out cells']}" in out
+    page = (tmp_path / "m" / "report.html").read_text(encoding="utf-8")
+    assert f'<dt>Macro-F1</dt><dd class="value">{report.overall["macro_f1"]:.3f}</dd>' in page
     assert "Student: 1 epochs" in err
     assert "Epoch 1/1" in err  # the progress bar
     for chatter in ("GPU available", "litlogger", "Trainer.fit", "Seed set", "Monitored metric", "Warning"):
@@ -41,6 +46,18 @@ def test_same_seed_gives_the_same_model_and_another_seed_another(files, tmp_path
     )
     np.testing.assert_array_equal(first, same)
     assert not np.allclose(first, other)
+
+
+def test_model_without_cells_to_score_has_no_report_and_that_of_an_earlier_one_goes(files, tmp_path, capsys):
+    adata = read_h5ad(files.ref)
+    adata = adata[adata.obs.groupby("cell_type", observed=True).head(1).index].copy()  # none can be held out
+    ref, out = tmp_path / "ref.h5ad", tmp_path / "m"
+    adata.write_h5ad(ref)
+    out.mkdir()
+    (out / "report.html").write_text("earlier")
+    assert run(["train", str(ref), "--labels-key", "cell_type", "--max-epochs", "1", "--out", str(out)]) == 0
+    assert "report.html" not in capsys.readouterr().out
+    assert sorted(path.name for path in out.iterdir()) == ["annotator.safetensors", "model.pt"]
 
 
 def test_model_is_not_replaced_unless_asked(files, capsys):
@@ -78,4 +95,8 @@ def test_file_that_is_no_h5ad_is_refused(tmp_path, capsys):
 
 def test_checkpoint_in_the_model_folder_does_not_stop_the_save(files, tmp_path):
     assert train(files, tmp_path / "m", "--checkpoint-dir", str(tmp_path / "m")) == 0
-    assert sorted(path.name for path in (tmp_path / "m").iterdir()) == ["annotator.safetensors", "model.pt"]
+    assert sorted(path.name for path in (tmp_path / "m").iterdir()) == [
+        "annotator.safetensors",
+        "model.pt",
+        "report.html",
+    ]

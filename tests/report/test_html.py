@@ -139,6 +139,10 @@ def test_file_is_not_replaced_unless_asked(report, tmp_path):
 def test_places_that_cannot_be_written_are_refused(report, tmp_path):
     with pytest.raises(ValueError, match="is a folder"):
         report.to_html(tmp_path)
+    with pytest.raises(ValueError, match="is no path"):
+        report.to_html("")
+    with pytest.raises(TypeError, match="expected a path"):
+        report.to_html(None)
     with pytest.raises(FileNotFoundError, match="does not exist"):
         report.to_html(tmp_path / "no" / "report.html")
 

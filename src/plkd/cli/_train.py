@@ -82,9 +82,9 @@ def train(
         model = PLKD(adata, patterns=sets, gene_symbols=gene_symbols, preset=getattr(presets, preset.value))
         model.train(max_epochs=max_epochs, checkpoint_dir=checkpoint_dir)
         scores = held_out_scores(model)
-    # That of an earlier model must not outlive it.
-    (out / REPORT_FILE).unlink(missing_ok=True)
     save_model(model, out)
+    # That of an earlier model must not be taken for this one's.
+    (out / REPORT_FILE).unlink(missing_ok=True)
     typer.echo(repr(model))
     if scores:
         typer.echo(f"\n{len(model.validation_indices_)} cells held out\n{score_table(scores)}")

@@ -179,12 +179,14 @@ class Report:
         FileNotFoundError
             If the folder does not exist.
         ValueError
-            If the file exists and ``overwrite`` is False, or ``path`` is a folder.
+            If the file exists and ``overwrite`` is False, or ``path`` is a folder or none.
+        OSError
+            If it cannot be written; what was there is unchanged.
         """
-        from plkd._files import replace_when_written
+        from plkd._files import as_path, replace_when_written
         from plkd.report._html import as_html
 
-        path = Path(path)
+        path = as_path(path, "path")
         if path.is_dir():
             raise ValueError(f'{path} is a folder; expected a file. Fix: `report.to_html("{path / "report.html"}")`.')
         if path.exists() and not overwrite:
