@@ -8,6 +8,7 @@ import pytest
 from sklearn.metrics import accuracy_score, f1_score
 
 from plkd import PLKD, metrics, presets
+from plkd.confidence import crossed_probabilities
 
 
 @pytest.fixture(scope="module")
@@ -45,24 +46,37 @@ def test_says_what_the_model_comes_from(make_model, make_adata, train):
         "patterns": 1,
     }
     assert about["training"]["epochs"] == {"teacher": 2, "student": 2}
-    assert list(about["training"]["seconds"]) == ["teacher", "student", "confidence"]
+    assert list(about["training"]["seconds"]) == ["confidence", "teacher", "student"]
     assert min(about["training"]["seconds"].values()) > 0
     assert about["training"]["device"] == "cpu"
     assert about["calibration"]["held-out cells"] == model.confidence_["note"]
-    assert about["calibration"]["measured in"] == ["rna"]
+    assert about["calibration"]["temperature"] == model._confidence.parts[("rna",)].calibration.temperature
     assert about["dropped"] == {
         "cells without a label": 5,
+        "cells with a doubtful label": len(model.doubtful_indices),
         "patterns": {"too small": 1},
         "features in no pattern": tuple(adata.var_names[20:]),
     }
     assert about["versions"]["scvi-tools"] == version("scvi-tools")
 
 
-def test_largest_set_of_modalities_is_what_is_reported_of_a_joint_model(joint):
+def test_temperature_is_told_for_every_set_of_modalities(joint):
     report = joint.report()
-    called = {spec.kind: spec.called for spec in joint._specs}
-    assert report.about["calibration"]["measured in"] == [called[kind] for kind in ("rna", "protein", "atac")]
+    assert list(report.about["calibration"]["temperature"])[-1] == "rna + prot + atac"
     assert set(report.about["reference"]["features"].values()) == {40, 12, 60}
+
+
+def test_cells_measured_alike_are_calibrated_together(make_joint_model, make_mdata, train):
+    mdata = make_mdata(n_obs=150, modalities=("rna", "prot"), mosaic=True)
+    model = train(make_joint_model(mdata), 3)
+    held_out, report = model.held_out_, model.report()
+    for pattern in ([True, True], [True, False], [False, True]):
+        own = (held_out["measured"] == pattern).all(axis=1)
+        assert own.sum() >= 20
+        alone = crossed_probabilities(held_out["logits"][own], held_out["codes"][own], allowance=0.0)
+        np.testing.assert_array_equal(report.probabilities[own], alone)
+    in_rna = mdata.obs_names[held_out["cells"]].isin(mdata["rna"].obs_names)
+    np.testing.assert_array_equal(held_out["measured"][:, 0], in_rna)
 
 
 def test_a_saved_model_reports_the_same_without_its_reference(trained, report, tmp_path):

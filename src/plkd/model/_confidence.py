@@ -73,8 +73,8 @@ class ConfidenceMixin:
     registry: dict[str, Any]
     #: Arrays of the confidence and its note; None: not calibrated. Saved with the model.
     confidence_: dict[str, Any] | None = None
-    #: Held-out predictions: ``cells`` (numbers), ``codes`` (true labels), ``logits`` from all that a cell was measured in. Saved
-    #: with the model.
+    #: Held-out predictions: ``cells`` (numbers), ``codes`` (true labels), ``measured`` (in which modalities), ``logits`` from all
+    #: that a cell was measured in. Saved with the model.
     held_out_: dict[str, np.ndarray] | None = None
     doubtful_indices_: np.ndarray
     if TYPE_CHECKING:
@@ -209,7 +209,12 @@ class ConfidenceMixin:
             self.confidence_["teacher"] = calibration.to_arrays()
         kept = slice(None, None, -(-len(found["cells"]) // _MOST_KEPT))
         numbers = found["cells"][kept]
-        self.held_out_ = {"cells": numbers, "codes": cells.labels[numbers], "logits": found["logits"][kept]}
+        self.held_out_ = {
+            "cells": numbers,
+            "codes": cells.labels[numbers],
+            "measured": cells.measured()[numbers],
+            "logits": found["logits"][kept],
+        }
 
 
 def _fold_outputs(

@@ -21,6 +21,7 @@ from plkd.train import Split
 _LIBRARIES = ("plkd", "scvi-tools", "torch", "lightning", "anndata", "scikit-learn", "numpy", "pandas")
 #: A label with fewer cells is pointed out: its scores are chance to a good part.
 _FEW = 10
+_LEAST_CROSSED = 20
 
 
 class ReportMixin:
@@ -72,22 +73,21 @@ class ReportMixin:
         return self._report_on_validation()
 
     def _report_on_folds(self, held_out: dict[str, np.ndarray], confidence: Confidence) -> Report:
-        logits, codes = held_out["logits"], held_out["codes"]
         cells = pd.Index(held_out["cells"])
-        # The held-out logits are those of the last, largest set of modalities.
-        subset, part = list(confidence.parts.items())[-1]
-        values = crossed_probabilities(logits, codes, allowance=part.calibration.allowance)
         called = {spec.kind: spec.called for spec in self._specs}
+        temperatures = {
+            " + ".join(called[kind] for kind in subset): part.calibration.temperature
+            for subset, part in confidence.parts.items()
+        }
         note = {
             "held-out cells": confidence.note,
             "called by": "Students that did not see them, without the Teacher",
-            "measured in": [called[kind] for kind in subset],
-            "temperature": part.calibration.temperature,
+            "temperature": temperatures if len(temperatures) > 1 else next(iter(temperatures.values())),
         }
         return Report(
-            np.array(self.labels, dtype=object)[codes],
-            pd.DataFrame(values, index=cells, columns=self.labels),
-            uncalibrated=probability_frame(logits, self.labels, cells),
+            np.array(self.labels, dtype=object)[held_out["codes"]],
+            pd.DataFrame(_calibrated(held_out, confidence), index=cells, columns=self.labels),
+            uncalibrated=probability_frame(held_out["logits"], self.labels, cells),
             about=self._about(note),
         )
 
@@ -165,6 +165,20 @@ def training_facts(
         },
         "versions": {"python": platform.python_version()} | {name: version(name) for name in _LIBRARIES},
     }
+
+
+def _calibrated(held_out: dict[str, np.ndarray], confidence: Confidence) -> np.ndarray:
+    """Return the probabilities of held-out cells, from calibrations that were fitted to others measured alike."""
+    logits, codes, measured = held_out["logits"], held_out["codes"], held_out["measured"]
+    found = confidence.probabilities(logits, measured)
+    for pattern in np.unique(measured, axis=0):
+        subset = tuple(kind for kind, there in zip(confidence.kinds, pattern, strict=True) if there)
+        own = (measured == pattern).all(axis=1)
+        # Fewer were not calibrated apart, or say too little of themselves.
+        if subset in confidence.parts and own.sum() >= _LEAST_CROSSED:
+            allowance = confidence.parts[subset].calibration.allowance
+            found[own] = crossed_probabilities(logits[own], codes[own], allowance=allowance)
+    return found
 
 
 def _n_epochs(history: dict[str, pd.DataFrame], phase: str) -> int:
