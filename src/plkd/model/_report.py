@@ -74,14 +74,13 @@ class ReportMixin:
     def _report_on_folds(self, held_out: dict[str, np.ndarray], confidence: Confidence) -> Report:
         logits, codes = held_out["logits"], held_out["codes"]
         cells = pd.Index(held_out["cells"])
-        # The held-out logits are those of the last, largest set of modalities.
-        subset, part = list(confidence.parts.items())[-1]
+        # Each cell was called from all that it was measured in; the last part is that of the largest set of modalities.
+        part = list(confidence.parts.values())[-1]
         values = crossed_probabilities(logits, codes, allowance=part.calibration.allowance)
-        called = {spec.kind: spec.called for spec in self._specs}
         note = {
             "held-out cells": confidence.note,
             "called by": "Students that did not see them, without the Teacher",
-            "measured in": [called[kind] for kind in subset],
+            "measured in": [spec.called for spec in self._specs],
             "temperature": part.calibration.temperature,
         }
         return Report(
