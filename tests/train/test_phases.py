@@ -161,7 +161,7 @@ def test_training_again_goes_on_and_appends_to_the_history(make_model, train):
 
 def test_no_held_out_cells_train_all_epochs_without_scores(make_model, train):
     model = train(make_model(), 2, train_size=1.0)
-    assert len(model.train_indices) == 120
+    assert len(model.train_indices) + len(model.doubtful_indices) == 120
     assert len(model.validation_indices) == 0
     assert len(model.history["student_loss_train"]) == 2
     assert not [key for key in model.history if key.endswith("_validation")]

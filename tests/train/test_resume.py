@@ -156,7 +156,8 @@ def test_kill_while_writing_leaves_the_file_of_the_epoch_before(make_model, trai
     calls = []
 
     def fail_at_third(tensors, path, metadata):
-        calls.append(path)
+        if path.name.startswith(f".{FILE}"):  # not that of the folds
+            calls.append(path)
         path.write_bytes(b"half a file")
         if len(calls) == 3:
             raise OSError("disk full")
@@ -167,7 +168,7 @@ def test_kill_while_writing_leaves_the_file_of_the_epoch_before(make_model, trai
     monkeypatch.setattr("plkd.train._checkpoint.save_file", fail_at_third)
     with pytest.raises(OSError, match="disk full"):
         train(make_model(), 4, plan_kwargs=PLANS, checkpoint_dir=tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == [FILE]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"folds_of_{FILE}", FILE]
     with safe_open(tmp_path / FILE, "pt") as file:
         assert '"epochs": 2' in file.metadata()["plkd"]
 
@@ -204,8 +205,8 @@ def test_ctrl_c_is_a_keyboard_interrupt(make_model, train):
         train(make_model(), 2, callbacks=[Press()])
 
 
-class TestCalibration:
-    """A kill between the folds of the calibration: finished folds are not trained again."""
+class TestFolds:
+    """A kill between the folds that are left out: finished ones are not trained again."""
 
     @pytest.fixture
     def killed(self, make_model, train, tmp_path, monkeypatch):
@@ -223,29 +224,52 @@ class TestCalibration:
                 train(make_model(), 4, plan_kwargs=PLANS, checkpoint_dir=tmp_path)
         return tmp_path
 
-    def test_finished_folds_are_not_trained_again_and_the_end_is_the_same(
-        self, make_model, train, whole, killed, monkeypatch
-    ):
-        trained, counter = [], Stop()
+    @pytest.fixture
+    def left_out(self, monkeypatch) -> list[int]:
+        """Note the number of each fold whose Student is trained."""
+        numbers = []
 
         def noted(*args, **kwargs):
             for outputs in cross_fit(*args, **kwargs):
-                trained.append(outputs[0])
+                numbers.append(outputs[0])
                 yield outputs
 
         monkeypatch.setattr("plkd.model._confidence.cross_fit", noted)
-        model = train(make_model(), 4, plan_kwargs=PLANS, checkpoint_dir=killed, callbacks=[counter])
-        assert trained == [2, 3, 4]
-        assert counter.begun == {"teacher": 0, "student": 0}
+        return numbers
+
+    def test_finished_folds_are_not_trained_again_and_the_end_is_the_same(
+        self, make_model, train, whole, killed, left_out
+    ):
+        model = train(make_model(), 4, plan_kwargs=PLANS, checkpoint_dir=killed)
+        assert left_out == [2, 3, 4]
         assert_same(model, whole)
-        assert model.confidence_["note"] == whole.confidence_["note"]
-        for name, value in whole.confidence_["arrays"].items():
-            np.testing.assert_array_equal(model.confidence_["arrays"][name], value)
-        for name, value in whole.held_out_.items():
-            np.testing.assert_array_equal(model.held_out_[name], value)
+        assert_same_confidence(model, whole)
         assert not list(killed.iterdir())
 
-    def test_folds_of_a_run_of_other_settings_are_refused_with_its_file(self, make_model, train, killed):
-        with pytest.raises(ValueError, match=r"max_epochs.* differ"):
-            train(make_model(), 5, plan_kwargs=PLANS, checkpoint_dir=killed)
-        assert (killed / FILE).exists()
+    def test_none_is_trained_again_after_a_kill_in_an_epoch(self, make_model, train, whole, tmp_path, left_out):
+        interrupted(make_model, train, tmp_path, Stop("student", 2))
+        assert left_out == [0, 1, 2, 3, 4]
+        model = train(make_model(), 4, plan_kwargs=PLANS, checkpoint_dir=tmp_path)
+        assert left_out == [0, 1, 2, 3, 4]
+        assert_same(model, whole)
+        assert_same_confidence(model, whole)
+        assert not list(tmp_path.iterdir())
+
+    @pytest.mark.parametrize("change", ["settings", "reference"])
+    def test_folds_of_another_run_are_not_taken(self, make_model, make_adata, train, killed, left_out, change):
+        reference = make_adata(seed=5) if change == "reference" else None
+        plans = PLANS if change == "reference" else {**PLANS, "student": {"lr": 0.01}}
+        expected = train(make_model(reference), 4, plan_kwargs=plans)
+        left_out.clear()
+        model = train(make_model(reference), 4, plan_kwargs=plans, checkpoint_dir=killed)
+        assert left_out == [0, 1, 2, 3, 4]
+        assert_same_confidence(model, expected)
+
+
+def assert_same_confidence(model, whole):
+    assert model.confidence_["note"] == whole.confidence_["note"]
+    for name, value in whole.confidence_["arrays"].items():
+        np.testing.assert_array_equal(model.confidence_["arrays"][name], value)
+    for name, value in whole.held_out_.items():
+        np.testing.assert_array_equal(model.held_out_[name], value)
+    np.testing.assert_array_equal(model.doubtful_indices, whole.doubtful_indices)

@@ -11,6 +11,7 @@ KEPT_SHARE = 0.2
 KEPT_CELLS = 3
 #: The label that a doubted cell is called is at least this many times as probable as its own.
 ODDS = 3.0
+_ROUNDING = 1e-9
 
 
 def doubtful_labels(logits: np.ndarray, codes: np.ndarray) -> np.ndarray:
@@ -40,6 +41,7 @@ def doubtful_labels(logits: np.ndarray, codes: np.ndarray) -> np.ndarray:
     counts = np.bincount(codes, minlength=n_labels)
     usual = np.where(counts > 0, np.bincount(codes, weights=own, minlength=n_labels) / np.maximum(counts, 1), 1.0)
     called, most = probabilities.argmax(axis=1), probabilities.max(axis=1)
-    doubted = (called != codes) & (most >= usual[called]) & (most >= ODDS * own)
+    # Most cells of a label share one probability, the highest level of the calibration: their mean may lie above it by rounding.
+    doubted = (called != codes) & (most >= usual[called] - _ROUNDING) & (most >= ODDS * own)
     left = counts - np.bincount(codes[doubted], minlength=n_labels)
     return doubted & (left >= np.maximum(KEPT_SHARE * counts, KEPT_CELLS))[codes]
