@@ -57,7 +57,7 @@ def test_groups_follow_the_chosen_cells(make_adata, trained):
 
 def test_wrong_groups_are_refused(make_adata, trained):
     query = make_adata(30)
-    with pytest.raises(ValueError, match="30 values for 5 cells"):
+    with pytest.raises(ValueError, match=r"shape \(30,\) for 5 cells; expected one value per cell"):
         trained.get_pattern_attention(query, groupby=["a"] * 30, indices=range(5))
     with pytest.raises(KeyError, match="groupby='celltype'"):
         trained.get_pattern_attention(query, groupby="celltype")

@@ -42,7 +42,9 @@ def test_an_array_without_names_is_refused_with_the_line_that_names_it(with_obsm
 
 
 def test_a_missing_obsm_key_is_refused_with_those_there_are(with_obsm):
-    with pytest.raises(KeyError, match=r"protein_expression_obsm_key='prot' is not in adata.obsm; found \['adt'\]"):
+    with pytest.raises(
+        KeyError, match=r"protein_expression_obsm_key='prot' is not in adata.obsm; expected one of \['adt'\]"
+    ):
         PLKD.setup_anndata(with_obsm(), "cell_type", protein_expression_obsm_key="prot")
 
 

@@ -237,14 +237,18 @@ def check_usable(data: Any) -> None:
     TypeError
         If it is neither AnnData nor MuData.
     ValueError
-        If it is a view, or scvi-tools has minified it.
+        If it is a view.
+    NotImplementedError
+        If scvi-tools has minified it.
     """
     if not isinstance(data, AnnData | MuData):
         raise TypeError(f"adata is a {type(data).__name__}; expected an AnnData or a MuData that was set up.")
     if data.is_view:
         raise ValueError("adata is a view of another object. Fix: `adata = adata.copy()`, and set it up.")
     if "_scvi_adata_minify_type" in data.uns:
-        raise ValueError("adata was minified by scvi-tools and holds no counts any more. Fix: pass the original.")
+        raise NotImplementedError(
+            "adata was minified by scvi-tools and holds no counts any more. Fix: pass the original."
+        )
 
 
 @contextmanager
