@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from numbers import Integral, Real
 from typing import Any
 
@@ -92,4 +92,22 @@ def array_of(argument: str, values: Any) -> Any:
             f"{argument} is a {type(values).__name__} of {found.dtype} in {found.ndim} dimension(s); expected a matrix of real "
             "numbers."
         )
+    return found
+
+
+def one_per_cell(argument: str, values: Any) -> np.ndarray:
+    """Return one value per cell, object dtype.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is no list, or its entries are lists.
+    """
+    if not isinstance(values, Iterable) or isinstance(values, str | bytes | Mapping):
+        raise TypeError(
+            f"{argument} is {values!r}; expected one value per cell, e.g. `{argument}=adata.obs['cell_type']`."
+        )
+    found = np.asarray(values if hasattr(values, "__array__") else list(values), dtype=object)
+    if found.ndim != 1:
+        raise ValueError(f"{argument} has {found.ndim} dimensions; expected one value per cell.")
     return found

@@ -171,7 +171,7 @@ def _annotating(make: Callable[[], Any], annotation: Any, **kwargs: Any):
         import plkd
 
         adata = make()
-        before = list(adata.obs.columns) if hasattr(adata, "obs") else []
+        before = list(getattr(getattr(adata, "obs", None), "columns", []))
 
         def call() -> None:
             plkd.add_annotation(adata, annotation, **kwargs)

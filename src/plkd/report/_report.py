@@ -181,10 +181,10 @@ class Report:
         ValueError
             If the file exists and ``overwrite`` is False, or ``path`` is a folder.
         """
-        from plkd._files import replace_when_written
+        from plkd._files import as_path, replace_when_written
         from plkd.report._html import as_html
 
-        path = Path(path)
+        path = as_path(path, "path")
         if path.is_dir():
             raise ValueError(f'{path} is a folder; expected a file. Fix: `report.to_html("{path / "report.html"}")`.')
         if path.exists() and not overwrite:
