@@ -8,10 +8,12 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
 from safetensors import SafetensorError
+
+if TYPE_CHECKING:
+    import torch
 
 #: What disks, torch, safetensors and HDF5 raise where a file cannot be written.
 _WRITING = (OSError, RuntimeError, SafetensorError)
@@ -36,6 +38,12 @@ def as_path(path: Any, argument: str) -> Path:
     text = os.fspath(path)
     if not isinstance(text, str) or not text or "\0" in text:
         raise ValueError(f"{argument}={text!r} is no path. Fix: name one, e.g. {argument}='model'.")
+    try:
+        Path(text).exists()
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"{argument}={text[:60]!r} cannot be a path here ({_in_words(error)}). Fix: name another."
+        ) from error
     return Path(text)
 
 

@@ -246,6 +246,10 @@ class Preset:
     @classmethod
     def from_dict(cls, parts: Mapping[str, Mapping[str, Any]]) -> Preset:
         """Read the result of :meth:`to_dict`."""
+        if not isinstance(parts, Mapping) or not all(isinstance(part, str) for part in parts):
+            raise TypeError(
+                f"A preset is read from a dict of its parts, found {parts!r}; expected what to_dict() returns."
+            )
         return cls().replace(**parts)
 
 

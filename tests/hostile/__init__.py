@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.hostile import files, models, queries, setups
+from tests.hostile import commands, files, models, others, patterns, queries, setups
 
-ALL = [case for family in (queries, setups, models, files) for case in family.cases()]
+ALL = [case for family in (queries, setups, models, files, patterns, others, commands) for case in family.cases()]

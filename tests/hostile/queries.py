@@ -16,13 +16,17 @@ from tests.hostile.world import Case, World, good, good_mudata
 METHODS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "PLKD.predict": ("model", "predict", {"soft": True}),
     "PLKD.predict, Teacher": ("model", "predict", {"soft": True, "model": "teacher"}),
-    "PLKD.annotate": ("model", "annotate", {}),
+    "PLKD.annotate": ("calibrated", "annotate", {"unknown": 0.1}),
+    "PLKD.predict_sets": ("calibrated", "predict_sets", {}),
     "PLKD.get_latent_representation": ("model", "get_latent_representation", {}),
     "PLKD.get_pattern_attention": ("model", "get_pattern_attention", {}),
     "PLKD.get_pattern_attribution": ("model", "get_pattern_attribution", {}),
     "PLKD.get_modality_weights": ("model", "get_modality_weights", {}),
     "Annotator.predict": ("annotator", "predict", {"soft": True}),
-    "Annotator.annotate": ("annotator", "annotate", {}),
+    "Annotator.annotate": ("calibrated_annotator", "annotate", {"unknown": "auto"}),
+    "Annotator.predict_sets": ("calibrated_annotator", "predict_sets", {}),
+    "Annotator.alignment_report": ("annotator", "alignment_report", {}),
+    "PLKD.alignment_report": ("model", "alignment_report", {}),
     "Annotator.get_latent_representation": ("annotator", "get_latent_representation", {}),
     "Annotator.get_pattern_attribution": ("annotator", "get_pattern_attribution", {}),
     "joint PLKD.predict": ("joint", "predict", {"soft": True}),
@@ -37,6 +41,8 @@ def check(method: str, n_obs: int | None):
     """Return a function that says what is wrong with an answer."""
 
     def wrong(answer: Any) -> str | None:
+        if method == "alignment_report":
+            return None if 0 <= answer.fraction <= 1 else "a share outside of [0, 1]"
         if n_obs is not None and len(answer) != n_obs:
             return f"{len(answer)} rows for {n_obs} cells"
         frame = answer if isinstance(answer, pd.DataFrame) else pd.DataFrame(np.asarray(answer))
@@ -65,8 +71,22 @@ def cases() -> Iterator[Case]:
 
 
 def _arguments(whose: str, method: str) -> dict[str, dict[str, Any]]:
+    if method == "alignment_report":
+        return {}
     found = {"indices": arguments.indices(60), "batch_size": arguments.BATCH_SIZES}
-    if whose in ("model", "joint"):
+    if method == "annotate":
+        labels = {
+            "a label of the model": "B",
+            "list": ["x"],
+            "int": 3,
+            "empty text": "",
+            "None": None,
+            "NaN": float("nan"),
+        }
+        found |= {"unknown": arguments.NUMBERS, "unknown_label": labels, "over_clustering": arguments.groups(60)}
+    if method == "predict_sets":
+        found["coverage"] = arguments.NUMBERS
+    if whose in ("model", "joint", "calibrated"):
         if method in ("predict", "annotate", "get_latent_representation"):
             found["modality"] = arguments.NAMES
         if method in ("predict", "get_latent_representation"):

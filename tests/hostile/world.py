@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from anndata import AnnData
@@ -51,11 +52,31 @@ class World:
     @cached_property
     def fresh(self) -> Any:
         """Model that is not trained; to be left as it is found."""
-        from plkd import PLKD
+        from plkd import PLKD, presets
 
         adata = good()
         PLKD.setup_anndata(adata, "cell_type", batch_key="batch")
-        return PLKD(adata, teacher_kwargs={"width": 4, "n_heads": 2, "depth": 1}, student_kwargs={"n_hidden": (4,)})
+        quick = presets.default.replace(confidence={"n_folds": 0})
+        small = {"teacher_kwargs": {"width": 4, "n_heads": 2, "depth": 1}, "student_kwargs": {"n_hidden": (4,)}}
+        return PLKD(adata, preset=quick, **small)
+
+    @cached_property
+    def calibrated(self) -> Any:
+        """Model of RNA that was calibrated; the labels are hardly told apart."""
+        from plkd import PLKD, presets
+
+        adata = good()
+        PLKD.setup_anndata(adata, "cell_type", batch_key="batch")
+        small = {"teacher_kwargs": {"width": 4, "n_heads": 2, "depth": 1}, "student_kwargs": {"n_hidden": (8,)}}
+        model = PLKD(adata, preset=presets.default.replace(confidence={"n_folds": 2}), **small)
+        model.train(2, batch_size=32, accelerator="cpu", enable_progress_bar=False, logger=False)
+        return model
+
+    @cached_property
+    def calibrated_annotator(self) -> Any:
+        """Annotator of the calibrated model."""
+        with TemporaryDirectory() as folder:
+            return self.calibrated.export_student(Path(folder) / "a")
 
     @cached_property
     def joint(self) -> Any:

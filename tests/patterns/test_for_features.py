@@ -74,15 +74,18 @@ def test_report_numbers_by_hand():
 
 def test_most_patterns_keeps_the_largest_and_breaks_ties_by_name():
     sets = {"z": ["A", "B"], "b": ["C", "D"], "a": ["E", "F"], "big": ["G", "H", "I"]}
-    matched = PatternSet.from_dict(sets).for_features("ABCDEFGHI", min_size=1, max_patterns=2)
+    matched = PatternSet.from_dict(sets).for_features(list("ABCDEFGHI"), min_size=1, max_patterns=2)
     assert matched.names == ("a", "big")
     assert "max_patterns=2" in matched.report.dropped["reason"][0]
 
 
 def test_larger_near_duplicate_stays_even_when_it_comes_later():
     sets = {"small": ["A", "B", "C", "D"], "large": ["A", "B", "C", "D", "E"]}
-    assert PatternSet.from_dict(sets).for_features("ABCDE", max_overlap=0.7, min_size=1).names == ("large",)
-    assert PatternSet.from_dict(sets).for_features("ABCDE", max_overlap=0.8, min_size=1).names == ("small", "large")
+    assert PatternSet.from_dict(sets).for_features(list("ABCDE"), max_overlap=0.7, min_size=1).names == ("large",)
+    assert PatternSet.from_dict(sets).for_features(list("ABCDE"), max_overlap=0.8, min_size=1).names == (
+        "small",
+        "large",
+    )
 
 
 def test_genes_match_features_under_other_names():
@@ -98,7 +101,7 @@ def test_genes_match_features_under_other_names():
 
 
 def test_weights_survive_matching():
-    patterns = PatternSet.from_matrix([[2.0], [0.0], [-1.0]], ["A", "B", "C"]).for_features("CXA", min_size=1)
+    patterns = PatternSet.from_matrix([[2.0], [0.0], [-1.0]], ["A", "B", "C"]).for_features(list("CXA"), min_size=1)
     np.testing.assert_array_equal(patterns.membership.toarray().ravel(), np.float32([-1, 0, 2]))
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from plkd._arguments import check_type
+
 logger = logging.getLogger("plkd")
 
 CACHE_VARIABLE = "PLKD_CACHE"
@@ -40,6 +42,7 @@ def download(url: str, known_hash: str, cache_dir: str | Path | None = None) -> 
     OSError
         If the file cannot be had, or comes only in part, or cannot be written.
     """
+    check_type("url", url, str, "the address of a file")
     parts = urlsplit(url)
     name = Path(parts.path).name
     if parts.scheme not in {"http", "https"} or not name:

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from plkd._arguments import is_number
+
 
 def missing_shares(missing: float | Mapping[str, float], modalities: Sequence[str]) -> dict[str, float]:
     """Check shares of cells that lack a modality, and return one for each.
@@ -16,13 +18,13 @@ def missing_shares(missing: float | Mapping[str, float], modalities: Sequence[st
         If a name is not one of the modalities, a share is not between 0 and 1, or some cells would have no modality or
         some modality no cell.
     """
-    shares = dict(missing) if isinstance(missing, Mapping) else dict.fromkeys(modalities, float(missing))
+    shares = dict(missing) if isinstance(missing, Mapping) else dict.fromkeys(modalities, missing)
     unknown = [name for name in shares if name not in modalities]
     if unknown:
         msg = f"missing names {unknown[0]!r}; expected one of modalities={tuple(modalities)}."
         raise ValueError(msg)
     for name, share in shares.items():
-        if not 0 <= share <= 1:
+        if not is_number(share, 0, 1):
             msg = f"missing={missing!r}: {name!r} has share {share!r}; expected a share of the cells from 0 to 1."
             raise ValueError(msg)
     total = sum(shares.values())
@@ -62,7 +64,7 @@ def draw_unlabeled(share: float, n_obs: int, rng: np.random.Generator) -> np.nda
     ValueError
         If ``share`` is not between 0 and 1.
     """
-    if not 0 <= share <= 1:
+    if not is_number(share, 0, 1):
         msg = f"unlabeled={share!r}: expected a share of the cells from 0 to 1."
         raise ValueError(msg)
     drawn = np.zeros(n_obs, dtype=bool)

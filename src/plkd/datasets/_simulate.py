@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
+from plkd._arguments import check_type, check_whole
 from plkd.datasets import _counts, _genome, _mudata, _programmes, _shares, _world
 from plkd.patterns import KINDS
 
@@ -148,6 +149,8 @@ def simulate(
     n_features = {"rna": n_genes, "protein": n_proteins, "atac": n_peaks}
     _world.check_sizes(modalities, n_obs, n_labels, n_batches, n_programmes, n_features)
     _world.check_strengths(label_strength=label_strength, batch_strength=batch_strength)
+    check_whole("seed", seed, 0)
+    check_type("unlabeled_category", unlabeled_category, str, "text")
     given = {"rna": rna_depth, "protein": protein_depth, "atac": atac_depth}
     depths = {kind: _world.mean_depth(kind, given[kind], n_features[kind]) for kind in modalities}
     shares = _shares.missing_shares(missing, modalities)

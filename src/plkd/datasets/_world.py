@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from plkd._arguments import check_whole, is_number, names_of
 from plkd.datasets import _counts, _genome, _programmes
 from plkd.patterns import KINDS
 
@@ -59,7 +60,8 @@ def check_modalities(modalities: Sequence[str]) -> tuple[str, ...]:
     ValueError
         If there is none, one twice, or one of another name.
     """
-    names = (modalities,) if isinstance(modalities, str) else tuple(modalities)
+    names = (modalities,) if isinstance(modalities, str) else tuple(names_of("modalities", modalities, '("rna",)'))
+    names = tuple(name if isinstance(name, str) else repr(name) for name in names)
     if not names or len(set(names)) < len(names) or not set(names) <= set(KINDS):
         msg = f"modalities={modalities!r}: expected one or more of {KINDS}, each at most once."
         raise ValueError(msg)
@@ -81,6 +83,9 @@ def check_sizes(
     ValueError
         Naming the argument, what was found and what was expected.
     """
+    sizes = {"n_obs": n_obs, "n_labels": n_labels, "n_batches": n_batches, "n_programmes": n_programmes}
+    for name, size in {**sizes, **{_SIZE_NAME[kind]: size for kind, size in n_features.items()}}.items():
+        check_whole(name, size, 0)
     _at_least("n_labels", n_labels, 1)
     _at_least("n_batches", n_batches, 1)
     _at_least("n_programmes", n_programmes, 1)
@@ -97,7 +102,7 @@ def check_sizes(
         raise ValueError(msg)
     for kind, most in (("rna", _genome.MAX_GENES), ("atac", _genome.MAX_PEAKS)):
         if kind in {"rna", *modalities} and n_features[kind] > most:
-            msg = f"{_SIZE_NAME[kind]}={n_features[kind]}: at most {most} fit on the simulated chromosomes."
+            msg = f"{_SIZE_NAME[kind]}={n_features[kind]}; expected at most {most}, which fit on the simulated chromosomes."
             raise ValueError(msg)
 
 
@@ -116,8 +121,9 @@ def check_strengths(**strengths: float) -> None:
         Naming it.
     """
     for name, value in strengths.items():
-        if not 0 <= value < np.inf:
-            msg = f"{name}={value!r}: expected a finite number, 0 (no effect) or larger."
+        # Beyond e^20 no count is drawn that a float holds.
+        if not is_number(value, 0, 20):
+            msg = f"{name}={value!r}: expected a finite number, 0 (no effect) or larger, at most 20."
             raise ValueError(msg)
 
 
@@ -132,7 +138,7 @@ def mean_depth(kind: str, depth: float | None, n_features: int) -> float:
     per_feature, most = _DEPTH[kind]
     if depth is None:
         return min(per_feature * n_features, most)
-    if not 0 < depth < np.inf:
+    if not is_number(depth, 0, 1e9) or depth == 0:
         msg = f"{kind}_depth={depth!r}: expected mean counts of a cell, a positive number, or None for the default."
         raise ValueError(msg)
     return float(depth)

@@ -9,8 +9,10 @@ from numbers import Real
 import numpy as np
 import pandas as pd
 from anndata import AnnData
+from mudata import MuData
 from scipy.special import softmax
 
+from plkd._arguments import check_type
 from plkd.confidence import Confidence
 from plkd.inference._run import StudentOutput
 from plkd.inference._vote import majority_vote
@@ -269,6 +271,13 @@ def add_annotation(adata: AnnData, table: pd.DataFrame, *, key_added: str = "plk
     ValueError
         If the table's cells are not those of ``adata``, or names repeat and the order differs.
     """
+    check_type("adata", adata, (AnnData, MuData), "an AnnData or a MuData")
+    check_type("table", table, pd.DataFrame, "the table that annotate() returned")
+    check_type("key_added", key_added, str, "the start of a column's name")
+    if not table.columns.is_unique:
+        raise ValueError(
+            f"Columns of the table repeat: {list(table.columns)[:10]}. Fix: pass what annotate() returned."
+        )
     if not table.index.equals(adata.obs_names):
         unknown = table.index.difference(adata.obs_names)
         if len(unknown):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.stats import rankdata
 
+from plkd._arguments import check_whole
+
 
 def equal_mass_bins(values: np.ndarray, n_bins: int) -> np.ndarray:
     """Return the number of each value's bin, from 0 without gaps; bins hold equally many values.
@@ -17,7 +19,6 @@ def equal_mass_bins(values: np.ndarray, n_bins: int) -> np.ndarray:
     ValueError
         If there is no bin.
     """
-    if n_bins < 1:
-        raise ValueError(f"n_bins={n_bins}; expected at least 1.")
+    check_whole("n_bins", n_bins, 1)
     bins = (rankdata(values) - 0.5) * n_bins // len(values)
     return np.unique(bins, return_inverse=True)[1]

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from plkd._arguments import one_per_cell
+
 #: Rows may miss 1 by what single precision and rounding to three digits leave.
 _TOLERANCE = 5e-3
 
@@ -87,7 +89,7 @@ def check_truth(
             f"truth and {name} are indexed by different cells, or in different order; expected the same. Fix: "
             f"`truth.loc[{name}.index]`, or `truth.to_numpy()` if the order is the same."
         )
-    values = pd.Series(np.asarray(truth, dtype=object))
+    values = pd.Series(one_per_cell("truth", truth), dtype=object)
     if len(values) != len(frame):
         raise ValueError(f"truth holds {len(values)} labels, {name} {len(frame)} cells; expected one label per cell.")
     kept = values.notna().to_numpy()

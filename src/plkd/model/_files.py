@@ -172,7 +172,9 @@ def check_model(folder: Path, prefix: str | None) -> None:
         if folder.is_file():
             raise ValueError(f"{folder} is a file; expected the folder that PLKD.save wrote. Fix: name the folder.")
         found = sorted(path.name for path in folder.iterdir())[:10] if folder.is_dir() else "no such folder"
-        raise ValueError(f"{folder} holds no saved PLKD model ({file.name}); found {found}.")
+        raise ValueError(
+            f"{folder} holds no saved PLKD model ({file.name}); found {found}. Fix: name the folder that PLKD.save wrote."
+        )
     check_whole(file)
 
 

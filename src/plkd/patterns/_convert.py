@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import logging
+import zlib
 from collections.abc import Iterable, Mapping
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,8 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from plkd._arguments import array_of, check_type
+from plkd._files import replace_when_written
 from plkd.patterns._kinds import KINDS
 
 logger = logging.getLogger("plkd")
@@ -27,11 +31,10 @@ def members_from_gmt(path: Path) -> tuple[Members, list[str]]:
     -------
     The members, and per pattern the free text of the second column (empty where it says nothing).
     """
-    with path.open("rb") as binary:
-        gzipped = binary.read(2) == b"\x1f\x8b"
+    text = _text_of(path)
     members: Members = {}
     texts: dict[str, str] = {}
-    with gzip.open(path, "rt", encoding="utf-8") if gzipped else path.open(encoding="utf-8-sig") as lines:
+    with StringIO(text, newline=None) as lines:
         for number, line in enumerate(lines, start=1):
             fields = [field.strip() for field in line.rstrip("\n").split("\t")]
             if fields == [""]:
@@ -56,6 +59,7 @@ def members_from_gmt(path: Path) -> tuple[Members, list[str]]:
 
 def members_from_mapping(mapping: Mapping[str, Iterable[str]]) -> Members:
     """Read ``{pattern: features}``; repeated features collapse."""
+    check_type("mapping", mapping, Mapping, "a dict {pattern: feature names}")
     members: Members = {}
     for key, features in mapping.items():
         if isinstance(features, str) or not isinstance(features, Iterable):
@@ -74,7 +78,15 @@ def members_from_mapping(mapping: Mapping[str, Iterable[str]]) -> Members:
 
 def members_from_frame(frame: pd.DataFrame, source_col: str, target_col: str, weight_col: str | None) -> Members:
     """Read a long table, one row per pattern and feature; equal rows collapse, weights of 0 mean no membership."""
+    check_type("df", frame, pd.DataFrame, "a DataFrame with a row per pattern and feature")
     columns = [str(column) for column in frame.columns]
+    for argument, column in (("source_col", source_col), ("target_col", target_col), ("weight_col", weight_col)):
+        if not isinstance(column, str | None):
+            check_type(argument, column, str, f"one of the columns {columns}")
+        if columns.count(str(column)) > 1:
+            raise ValueError(
+                f"{argument}={column!r} names {columns.count(str(column))} columns; expected one. Fix: rename them."
+            )
     # "weight" is the default and decoupler's name: absent means unweighted. Any other name was typed by the caller.
     optional = weight_col in (None, "weight")
     for argument, column in (("source_col", source_col), ("target_col", target_col), ("weight_col", weight_col)):
@@ -90,6 +102,10 @@ def members_from_frame(frame: pd.DataFrame, source_col: str, target_col: str, we
         )
         raise ValueError(msg)
     weighted = weight_col is not None and weight_col in columns
+    if weighted and not pd.api.types.is_numeric_dtype(frame[weight_col]):
+        raise ValueError(
+            f"column {weight_col!r} holds {frame[weight_col].dtype}; expected numbers. Fix: pass weight_col=None."
+        )
     weights = frame[weight_col].to_numpy(dtype=np.float32) if weighted else np.ones(len(frame), dtype=np.float32)
     if not np.isfinite(weights).all():
         msg = f"column {weight_col!r} holds weights that are not finite; remove them with df.dropna(subset=[{weight_col!r}])."
@@ -110,6 +126,8 @@ def members_from_frame(frame: pd.DataFrame, source_col: str, target_col: str, we
 
 def kinds_from_frame(frame: pd.DataFrame, source_col: str, kind_col: str | None) -> dict[str, str]:
     """Read the kind of each pattern of a long table; empty where there is no such column, missing entries are left out."""
+    if kind_col is not None:
+        check_type("kind_col", kind_col, str, "the name of a column, or None")
     if kind_col is None or (kind_col == "kind" and kind_col not in frame.columns):
         return {}
     if kind_col not in frame.columns:
@@ -149,16 +167,10 @@ def membership_of(members: Members) -> tuple[list[str], sparse.csc_matrix]:
 
 def sparse_membership(matrix: Any, n_features: int) -> sparse.csc_matrix:
     """Turn a boolean or weighted features x patterns matrix, dense or sparse, into CSC."""
-    values = matrix.to_numpy() if isinstance(matrix, pd.DataFrame) else matrix
-    if not sparse.issparse(values):
-        values = np.asarray(values)
-        if values.ndim != 2:
-            msg = f"expected a matrix of shape (n_features, n_patterns), found {values.ndim} dimension(s)."
-            raise ValueError(msg)
-        values = values.astype(np.float32)
+    values = array_of("matrix", matrix.to_numpy() if isinstance(matrix, pd.DataFrame) else matrix)
     if values.shape[0] != n_features:
         hint = " It looks transposed: pass matrix.T." if values.shape[1] == n_features else ""
-        msg = f"the matrix has {values.shape[0]} rows, but there are {n_features} features, one per row.{hint}"
+        msg = f"the matrix has {values.shape[0]} rows, but there are {n_features} features, one per row. Pass one name for each.{hint}"
         raise ValueError(msg)
     return sparse.csc_matrix(values, dtype=np.float32, copy=True)
 
@@ -183,6 +195,25 @@ def write_gmt(path: Path, members: Mapping[str, Iterable[str]], texts: Iterable[
             if any(mark in field for mark in "\t\r\n"):
                 msg = f"{field!r} of pattern {fields[0]!r} holds a tab or a line break, which GMT cannot carry; rename it."
                 raise ValueError(msg)
-    opener = gzip.open if path.suffix == ".gz" else open
-    with opener(path, "wt", encoding="utf-8", newline="\n") as file:
-        file.writelines("\t".join(fields) + "\n" for fields in lines)
+    text = "".join("\t".join(fields) + "\n" for fields in lines).encode(errors="surrogatepass")
+    with replace_when_written(path) as temporary:
+        temporary.write_bytes(gzip.compress(text) if path.suffix == ".gz" else text)
+
+
+def _text_of(path: Path) -> str:
+    """Read a text file, gzipped or not.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If it is not there, or no text.
+    """
+    try:
+        content = path.read_bytes()
+        return (gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content).decode("utf-8-sig")
+    except FileNotFoundError:
+        raise FileNotFoundError(f"No such file: {path}; expected a GMT file.") from None
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        raise ValueError(
+            f"{path} cannot be read as text ({error}); expected a GMT file in UTF-8, gzipped or not."
+        ) from error

@@ -8,13 +8,14 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from plkd._arguments import names_of
 from plkd.patterns._identifiers import FEW, mismatch
 from plkd.patterns._lookup import Lookup
 
 
 def feature_names(names: Iterable[str]) -> tuple[str, ...]:
     """Return the names as strings; refuse repeated ones, because a membership could not tell them apart."""
-    features = tuple(str(name) for name in names)
+    features = tuple(str(name) for name in names_of("names", names))
     if len(set(features)) != len(features):
         repeated = pd.Index(features)
         first = repeated[repeated.duplicated()][0]

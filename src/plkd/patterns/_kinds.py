@@ -10,7 +10,7 @@ MIN_SIZES = {"rna": 5, "protein": 2, "atac": 5}
 
 def check_kind(kind: str) -> str:
     """Return the kind; refuse one that does not exist."""
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         msg = f"kind={kind!r} is not a kind of features; pass one of {', '.join(map(repr, KINDS))}."
         raise ValueError(msg)
     return kind

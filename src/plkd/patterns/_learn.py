@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from plkd._arguments import array_of, check_whole, names_of
 from plkd.patterns._filter import feature_names
 from plkd.patterns._group import group
 from plkd.patterns._kinds import MIN_SIZES, check_kind
@@ -89,14 +90,15 @@ def learn(
     [['A', 'B', 'C', 'D', 'E'], ['F', 'G', 'H', 'I', 'J']]
     """
     features = feature_names(features)
+    check_whole("n_patterns", n_patterns, 1, optional=True)
+    check_whole("min_size", min_size, 1, optional=True)
+    check_whole("max_size", max_size, 1, optional=True)
+    check_whole("seed", seed, 0)
     min_size, max_size = _sizes(check_kind(kind), min_size, max_size, len(features))
-    if n_patterns is not None and n_patterns < 1:
-        msg = f"n_patterns={n_patterns}: expected at least 1, or None to choose it from the number of features."
-        raise ValueError(msg)
     cells = _as_cells(matrix, len(features))
     varying = moments(cells)[1] > 0
     if not varying.any():
-        msg = f"none of the {len(features)} features varies over the {cells.shape[0]} cells; is this the right layer?"
+        msg = f"none of the {len(features)} features varies over the {cells.shape[0]} cells; expected some that do. Is this the right layer?"
         raise ValueError(msg)
     columns = np.flatnonzero(varying & ~_excluded(features, exclude))
     if columns.size == 0:
@@ -143,9 +145,9 @@ def _n_patterns(kind: str, n_features: int) -> int:
 
 def _as_cells(matrix: Any, n_features: int) -> Cells:
     """Return an array, or a CSR matrix without repeated entries; not copied where it is one already."""
-    cells = matrix if sparse.issparse(matrix) else np.asarray(matrix)
-    if cells.ndim != 2 or cells.shape[1] != n_features:
-        hint = " It looks transposed: pass matrix.T." if cells.ndim == 2 and cells.shape[0] == n_features else ""
+    cells = array_of("matrix", matrix)
+    if cells.shape[1] != n_features:
+        hint = " It looks transposed: pass matrix.T." if cells.shape[0] == n_features else ""
         msg = f"matrix of shape {cells.shape}: expected (n_cells, {n_features}), one column per feature.{hint}"
         raise ValueError(msg)
     if sparse.issparse(cells):
@@ -167,7 +169,7 @@ def _excluded(features: tuple[str, ...], exclude: Iterable[str] | PatternSet | N
         return np.zeros(len(features), dtype=bool)
     if isinstance(exclude, PatternSet):
         exclude = np.asarray(exclude.features, dtype=object)[exclude.covered]
-    names = {str(name) for name in exclude}
+    names = {str(name) for name in names_of("exclude", exclude, '["CD3D"]')}
     return np.asarray([feature in names for feature in features], dtype=bool)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from plkd._arguments import names_of
 from plkd.patterns._identifiers import letter_case
 from plkd.patterns._proteins import protein_genes
 
@@ -66,7 +67,7 @@ def look_up(
             )
             raise ValueError(msg)
         return _flat([_names_of(genes.get(feature), feature) for feature in features])
-    given = list(genes)
+    given = names_of("genes", genes, 'adata.var["gene_symbols"]')
     if len(given) != len(features):
         msg = f"genes holds {len(given)} entries for {len(features)} features; pass one per feature, in order."
         raise ValueError(msg)

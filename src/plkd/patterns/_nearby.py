@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import pandas as pd
 
+from plkd._arguments import check_type, check_whole, names_of
 from plkd.patterns._genome import plain_genome, refuse_other_build
 from plkd.patterns._peaks import find_column, intervals_of, overlapping_pairs, parse_peaks
 
@@ -96,15 +97,15 @@ def from_peaks(
     if not isinstance(genome, str) or not genome.strip():
         msg = f"genome={genome!r}: expected the name of the build that peaks and genes are on, such as genome='hg38'."
         raise ValueError(msg)
-    if upstream < 0 or downstream < 0:
-        msg = f"upstream={upstream} and downstream={downstream}: expected numbers of bases, 0 or more."
-        raise ValueError(msg)
+    check_whole("upstream", upstream, 0)
+    check_whole("downstream", downstream, 0)
+    check_type("genes_table", genes_table, pd.DataFrame, "a DataFrame with columns gene, chrom, start, end and strand")
     _refuse_named_build(genes_table, genome)
     if isinstance(peaks, pd.DataFrame):
         _refuse_named_build(peaks, genome, what="table of peaks")
         names = [str(name) for name in peaks.index]
     else:
-        peaks = names = [str(name) for name in peaks]
+        peaks = names = [str(name) for name in names_of("peaks", peaks)]
     intervals = parse_peaks(peaks)
     refuse_other_build(intervals[0], intervals[2], genome, what="peaks")
     symbols, windows = _windows(genes_table, genome, upstream=upstream, downstream=downstream)

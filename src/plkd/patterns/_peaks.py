@@ -8,6 +8,8 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
+from plkd._arguments import names_of
+
 _NAME = re.compile(r"(.+)[:_\-](\d{1,10})[\-_:](\d{1,10})")
 _COLUMNS = {
     "chrom": ("chrom", "chr", "chromosome", "seqname", "seqnames", "seqid", "chromosome_name", "contig"),
@@ -48,7 +50,7 @@ def parse_peaks(peaks: Iterable[str] | pd.DataFrame) -> tuple[np.ndarray, np.nda
     """
     if isinstance(peaks, pd.DataFrame):
         return _intervals_of_table(peaks)
-    names = [str(name) for name in peaks]
+    names = [str(name) for name in names_of("peaks", peaks)]
     chrom, start, end = read_names(names)
     wrong = [names[i] for i in np.flatnonzero(end <= start)]
     if wrong:
@@ -99,6 +101,10 @@ def find_column(frame: pd.DataFrame, what: str, aliases: Iterable[str] = ()) -> 
 def intervals_of(frame: pd.DataFrame, columns: Iterable[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Read plain chromosomes, starts and ends from the named columns."""
     chrom, start, end = (frame[column] for column in columns)
+    for position in (start, end):
+        if not pd.api.types.is_numeric_dtype(position) or not np.isfinite(position.to_numpy(dtype=float)).all():
+            msg = f"column {position.name!r} of the table holds no positions, such as {position.iloc[0]!r}; expected whole numbers of bases."
+            raise ValueError(msg)
     known = {name: plain_chromosome(str(name)) for name in chrom.unique()}
     return (
         np.asarray([known[name] for name in chrom], dtype=object),

@@ -8,6 +8,8 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import NamedTuple
 
+from plkd._arguments import names_of
+
 _GREEK = {"α": "a", "β": "b", "γ": "g", "δ": "d", "ε": "e", "ζ": "z", "κ": "k", "λ": "l"}
 _WORDS = re.compile("alpha|beta|gamma|delta|epsilon|zeta|kappa|lambda")
 _BETWEEN_DIGITS = re.compile(r"(?<=\d)[^0-9a-z]+(?=\d)")
@@ -66,7 +68,7 @@ def protein_genes(names: Iterable[str], *, mouse: bool = False) -> list[list[str
     [['Cd19'], ['Ly6c1', 'Ly6c2']]
     """
     genes = []
-    for name in names:
+    for name in names_of("names", names):
         plain, protein = _look_up(str(name))
         if protein is not None:
             genes.append(list(protein.mouse if mouse else protein.human))

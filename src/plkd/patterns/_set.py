@@ -12,6 +12,8 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from plkd._arguments import array_of, check_number, check_type, check_whole, names_of
+from plkd._files import as_path
 from plkd.patterns import _convert, _filter, _state
 from plkd.patterns._coverage import CoverageReport, covered_rows, dropped_frame, kept_frame, uncovered_names
 from plkd.patterns._kinds import MIN_SIZES, check_kind
@@ -68,8 +70,9 @@ class PatternSet:
     report: CoverageReport | None = None
 
     def __post_init__(self) -> None:
-        names = tuple(str(name) for name in self.names)
-        membership = sparse.csc_matrix(self.membership, dtype=np.float32, copy=True)
+        names = tuple(str(name) for name in names_of("names", self.names, '["T", "B"]'))
+        values = self.membership.to_numpy() if isinstance(self.membership, pd.DataFrame) else self.membership
+        membership = sparse.csc_matrix(array_of("membership", values), dtype=np.float32, copy=True)
         membership.sum_duplicates()
         membership.eliminate_zeros()
         membership.sort_indices()
@@ -116,7 +119,7 @@ class PatternSet:
         --------
         >>> PatternSet.from_gmt("hallmark.gmt")  # doctest: +SKIP
         """
-        path = Path(path)
+        path = as_path(path, "path")
         members, texts = _convert.members_from_gmt(path)
         features, membership = _convert.membership_of(members)
         return cls(tuple(members), tuple(features), membership, tuple(text or path.name for text in texts))
@@ -207,12 +210,12 @@ class PatternSet:
         >>> PatternSet.from_matrix([[1, 0], [1, 1]], ["CD3D", "CD8A"], ["T", "CD8"]).to_dict()
         {'T': ['CD3D', 'CD8A'], 'CD8': ['CD8A']}
         """
-        features = tuple(str(feature) for feature in features)
+        features = tuple(str(feature) for feature in names_of("features", features))
         membership = _convert.sparse_membership(matrix, len(features))
         if names is None:
             framed = isinstance(matrix, pd.DataFrame)
             names = matrix.columns if framed else [f"pattern_{i + 1}" for i in range(membership.shape[1])]
-        names = [str(name) for name in names]
+        names = [str(name) for name in names_of("names", names, '["T", "B"]')]
         if len(names) != membership.shape[1]:
             msg = f"names holds {len(names)} entries for {membership.shape[1]} columns; pass one name per column."
             raise ValueError(msg)
@@ -244,6 +247,9 @@ class PatternSet:
         >>> PatternSet.from_varm(adata, "sets").to_dict()
         {'T': ['CD3D', 'CD8A'], 'CD8': ['CD8A']}
         """
+        if not hasattr(adata, "varm"):
+            raise TypeError(f"adata is a {type(adata).__name__}; expected an AnnData.")
+        check_type("key", key, str, f"one of {list(adata.varm.keys())}")
         if key not in adata.varm:
             msg = f"key={key!r} is not in adata.varm, which holds {list(adata.varm.keys())}. Pass key=<one of them>."
             raise KeyError(msg)
@@ -295,7 +301,7 @@ class PatternSet:
             logger.warning("GMT carries no kinds; use to_frame() to keep %s", ", ".join(dict.fromkeys(self.kinds)))
         if (self.membership.data != 1).any():
             logger.warning("GMT carries no weights; use to_frame() to keep those of %d patterns", self.n_patterns)
-        _convert.write_gmt(Path(path), self.to_dict(), self.sources)
+        _convert.write_gmt(as_path(path, "path"), self.to_dict(), self.sources)
 
     def state(self) -> dict[str, Any]:
         """Describe the set and its report in lists of text and numeric arrays, for saving.
@@ -375,7 +381,12 @@ class PatternSet:
         {'T': ['CD3', 'CD2']}
         """
         features = _filter.feature_names(names)
-        serving = self._serving(check_kind(kind))
+        min_size = MIN_SIZES[check_kind(kind)] if min_size is None else min_size
+        check_whole("min_size", min_size, 1)
+        check_whole("max_size", max_size, 1, optional=True)
+        check_whole("max_patterns", max_patterns, 1, optional=True)
+        check_number("max_overlap", max_overlap, 0, 1)
+        serving = self._serving(kind)
         lookup = look_up(features, serving.features, kind=kind, genes=genes)
         selection = selection_of(lookup, serving.features, len(features))
         found = np.bincount(selection.indices, minlength=serving.n_features) > 0
@@ -386,7 +397,7 @@ class PatternSet:
         if kind == "atac":
             sizes = np.minimum(sizes, n_found)
         filters: dict[str, Any] = {
-            "min_size": MIN_SIZES[kind] if min_size is None else min_size,
+            "min_size": min_size,
             "max_size": max_size,
             "max_patterns": max_patterns,
             "max_overlap": max_overlap,
@@ -465,8 +476,8 @@ class PatternSet:
         return name in self.names
 
     def __getitem__(self, name: str) -> list[str]:
-        if name not in self.names:
-            msg = f"no pattern is named {name!r}; the first names are {list(self.names[:5])}."
+        if not isinstance(name, str) or name not in self.names:
+            msg = f"no pattern is named {name!r}; expected one of {list(self.names[:5])}{' ...' if len(self) > 5 else ''}."
             raise KeyError(msg)
         column = self.names.index(name)
         rows = self.membership.indices[self.membership.indptr[column] : self.membership.indptr[column + 1]]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import sparse
 
+from plkd._arguments import check_type
 from plkd.patterns._coverage import dropped_frame, kept_frame
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def pack(patterns: PatternSet) -> dict[str, Any]:
 
 def unpack(state: Mapping[str, Any]) -> dict[str, Any]:
     """Return the constructor's fields, and the report's tables ``kept`` and ``dropped`` where there is a report."""
+    check_type("state", state, Mapping, "the dict that PatternSet.state() returned")
     if FORMAT_KEY not in state or state[FORMAT_KEY] != FORMAT:
         msg = (
             f"this state has {FORMAT_KEY}={state.get(FORMAT_KEY)!r}, this version of plkd reads {FORMAT}; "

@@ -10,8 +10,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
+from plkd._arguments import names_of, one_per_cell
 from plkd.data import as_text, text_of
-from plkd.pl._style import font_size, inches_per_item, label_room, shorten
+from plkd.pl._style import check_axes, font_size, inches_per_item, label_room, shorten
 
 #: With more labels than this, numbers in the cells would be too small to read.
 _MOST_WITH_NUMBERS = 20
@@ -55,7 +56,10 @@ def confusion_matrix(
     >>> [text.get_text() for text in ax.get_yticklabels()]
     ['B (2)', 'T (1)']
     """
-    truth, predicted = pd.Series(np.asarray(truth, dtype=object)), pd.Series(np.asarray(predicted, dtype=object))
+    truth = pd.Series(one_per_cell("truth", truth), dtype=object)
+    predicted = pd.Series(one_per_cell("predicted", predicted), dtype=object)
+    labels = None if labels is None else names_of("labels", labels, '["B", "T"]')
+    check_axes(ax)
     if len(truth) != len(predicted):
         raise ValueError(f"truth holds {len(truth)} labels, predicted {len(predicted)}; expected one per cell in both.")
     truth, predicted = pd.Series(as_text(truth)), pd.Series(as_text(predicted))

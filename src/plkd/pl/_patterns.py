@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from plkd.pl._style import font_size, inches_per_item, label_room, pattern_names, shorten
+from plkd._arguments import check_type, check_whole
+from plkd.pl._style import check_axes, font_size, inches_per_item, label_room, pattern_names, shorten
 
 _MOST_LABELS = 200
 
@@ -53,6 +54,7 @@ def pattern_heatmap(
     ['B cell', 'T cell']
     """
     _check(frame, n_patterns)
+    check_axes(ax)
     values = frame.to_numpy(dtype=np.float64)
     away = values - values.mean(axis=0)
     spread = values.std(axis=0)
@@ -89,14 +91,16 @@ def pattern_heatmap(
 
 def _check(frame: pd.DataFrame, n_patterns: int) -> None:
     fix = 'Fix: `model.get_pattern_attribution(query, groupby="plkd_label")`.'
+    check_type("frame", frame, pd.DataFrame, "a DataFrame, labels x patterns")
+    check_whole("n_patterns", n_patterns, 1)
     if len(frame) < 2:
         raise ValueError(f"frame has {len(frame)} row; a z-score over labels needs at least 2. {fix}")
     if len(frame) > _MOST_LABELS:
         raise ValueError(f"frame has {len(frame)} rows; expected one for each label, not for each cell. {fix}")
-    if frame.shape[1] == 0 or n_patterns < 1:
-        raise ValueError(
-            f"frame has {frame.shape[1]} patterns, n_patterns is {n_patterns}; expected at least 1 of both."
-        )
+    if frame.shape[1] == 0:
+        raise ValueError("frame has 0 patterns; expected at least 1 column.")
+    if not all(pd.api.types.is_numeric_dtype(dtype) and dtype.kind != "c" for dtype in frame.dtypes):
+        raise ValueError(f"frame holds {sorted({str(dtype) for dtype in frame.dtypes})}; expected numbers. {fix}")
     if not np.isfinite(frame.to_numpy(dtype=np.float64)).all():
         raise ValueError("frame holds values that are not finite; expected numbers. Fix: `frame.dropna()`.")
 

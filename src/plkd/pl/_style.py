@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -14,6 +15,20 @@ _BLACK = "#222222"
 #: Share by which a second and a third round of the hues are moved towards black and white.
 _DARKER, _LIGHTER = 0.45, 0.5
 _MARKERS = ("o", "^", "s", "D")
+
+
+def check_axes(ax: Any) -> None:
+    """Refuse what nothing can be drawn on.
+
+    Raises
+    ------
+    TypeError
+        Naming what it is.
+    """
+    if not isinstance(ax, Axes | None):
+        raise TypeError(
+            f"ax is a {type(ax).__name__}; expected Axes of matplotlib, or None. Fix: `_, ax = plt.subplots()`."
+        )
 
 
 def point_styles(n: int) -> list[tuple[str, str]]:

@@ -10,6 +10,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from plkd._arguments import check_type
+from plkd.pl._style import check_axes
+
 _COLOURS = {"teacher": "#0072B2", "student": "#D55E00"}
 
 
@@ -34,6 +37,9 @@ def training_curves(history: Mapping[str, pd.DataFrame], *, ax: Sequence[Axes] |
     ValueError
         If the history holds neither phase, or ``ax`` is not two Axes.
     """
+    check_type("history", history, Mapping, "model.history of a trained model")
+    if wrong := [key for key, frame in history.items() if not (isinstance(key, str) and _is_score(frame))]:
+        raise ValueError(f"history[{wrong[0]!r}] is no frame of one score by epoch; expected model.history.")
     phases = [phase for phase in _COLOURS if history and any(key.startswith(f"{phase}_") for key in history)]
     if not phases:
         raise ValueError("history holds no epoch of the Teacher or the Student. Fix: `model.train()` first.")
@@ -42,6 +48,8 @@ def training_curves(history: Mapping[str, pd.DataFrame], *, ax: Sequence[Axes] |
     axes = np.ravel(np.asarray(ax, dtype=object))
     if len(axes) != 2:
         raise ValueError(f"ax holds {len(axes)} Axes; expected 2. Fix: `_, ax = plt.subplots(1, 2)`.")
+    for panel in axes:
+        check_axes(panel)
     loss, score = axes
     for phase in phases:
         name, colour = phase.capitalize(), _COLOURS[phase]
@@ -69,9 +77,16 @@ def training_curves(history: Mapping[str, pd.DataFrame], *, ax: Sequence[Axes] |
     return axes
 
 
+def _is_score(frame: object) -> bool:
+    return isinstance(frame, pd.DataFrame) and (
+        frame.empty or (frame.shape[1] == 1 and pd.api.types.is_numeric_dtype(frame.dtypes.iloc[0]))
+    )
+
+
 def _values(history: Mapping[str, pd.DataFrame], key: str) -> np.ndarray:
     """Return one value per epoch; none where the history lacks the key."""
-    return history[key].iloc[:, 0].to_numpy(dtype=float) if key in history else np.array([])
+    there = key in history and not history[key].empty
+    return history[key].iloc[:, 0].to_numpy(dtype=float) if there else np.array([])
 
 
 def _draw(ax: Axes, values: np.ndarray, colour: str, label: str, style: str = "-") -> None:

@@ -11,8 +11,10 @@ import pandas as pd
 from anndata import AnnData
 from matplotlib.axes import Axes
 from matplotlib.patheffects import withStroke
+from scipy import sparse
 
-from plkd.pl._style import label_room, point_styles, shorten
+from plkd._arguments import array_of, check_type, check_whole, names_of
+from plkd.pl._style import check_axes, label_room, point_styles, shorten
 
 _MISSING = "0.8"
 _LEGEND_ROWS = 24
@@ -56,15 +58,21 @@ def umap(
     ValueError
         If there are fewer than 5 cells, or ``ax`` does not hold one Axes for each column.
     """
-    names = [color] if isinstance(color, str) else list(color)
+    check_type("adata", adata, AnnData, "an AnnData")
+    check_whole("n_neighbors", n_neighbors, 2)
+    check_whole("random_state", random_state, 0)
+    names = [color] if isinstance(color, str) else names_of("color", color, '["cell_type"]')
+    if not names:
+        raise ValueError("color holds no column; expected one at least, e.g. `color='cell_type'`.")
     for name in names:
-        if name not in adata.obs:
-            raise KeyError(f"color={name!r} is no column of adata.obs; found {list(adata.obs.columns)[:20]}.")
-    if use_rep not in adata.obsm:
+        if not isinstance(name, str) or name not in adata.obs:
+            raise KeyError(f"color={name!r} is no column of adata.obs; expected one of {list(adata.obs.columns)[:20]}.")
+    if not isinstance(use_rep, str) or use_rep not in adata.obsm:
         raise KeyError(
             f"use_rep={use_rep!r} is not in adata.obsm, which holds {list(adata.obsm.keys())}. "
             f'Fix: `adata.obsm["{use_rep}"] = model.get_latent_representation(adata)`.'
         )
+    latent = _latent(adata.obsm[use_rep], f"adata.obsm[{use_rep!r}]")
     columns = {name: adata.obs[name] for name in names}
     labels = _labels([column for column in columns.values() if not _is_number(column)])
     if ax is None:
@@ -74,7 +82,9 @@ def umap(
     axes = np.ravel(np.asarray(ax, dtype=object))
     if len(axes) != len(names):
         raise ValueError(f"ax holds {len(axes)} Axes for {len(names)} columns; expected one for each.")
-    places = _coordinates(np.asarray(adata.obsm[use_rep]), n_neighbors, random_state)
+    places = _coordinates(latent, n_neighbors, random_state)
+    for panel in axes:
+        check_axes(panel)
     last = None
     for panel, (name, column) in zip(axes, columns.items(), strict=True):
         if _is_number(column):
@@ -91,6 +101,17 @@ def umap(
     if last is not None:
         _legend(last, labels)
     return axes[0] if isinstance(color, str) else axes
+
+
+def _latent(values: Any, where: str) -> np.ndarray:
+    """Return a latent space as an array; refuse what is none."""
+    latent = array_of(where, values)
+    latent = latent.toarray() if sparse.issparse(latent) else np.asarray(latent)
+    if latent.shape[1] == 0 or not np.isfinite(latent).all():
+        raise ValueError(
+            f"{where} has no columns, or values that are not finite; expected a latent space. Fix: compute it anew."
+        )
+    return latent
 
 
 def _coordinates(latent: np.ndarray, n_neighbors: int, random_state: int) -> np.ndarray:

@@ -3,58 +3,59 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from numbers import Integral, Real
 from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from plkd._arguments import is_number, is_whole
 
 _WIDEST = 65_536
 
 _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     # patterns
-    "min_size": (lambda v: _whole(v, 1), "a whole number of at least 1"),
-    "max_size": (lambda v: v is None or _whole(v, 1), "a whole number of at least 1, or None"),
-    "max_patterns": (lambda v: v is None or _whole(v, 1), "a whole number of at least 1, or None"),
-    "max_overlap": (lambda v: _within(v, 0, 1), "a number in [0, 1]"),
-    "max_set_size": (lambda v: v is None or _whole(v, 1), "a whole number of at least 1, or None"),
-    "n_learned": (lambda v: v is None or _whole(v, 1), "a whole number of at least 1, or None to choose it"),
-    "max_learned_size": (lambda v: _whole(v, 1), "a whole number of at least 1"),
+    "min_size": (lambda v: is_whole(v, 1), "a whole number of at least 1"),
+    "max_size": (lambda v: v is None or is_whole(v, 1), "a whole number of at least 1, or None"),
+    "max_patterns": (lambda v: v is None or is_whole(v, 1), "a whole number of at least 1, or None"),
+    "max_overlap": (lambda v: is_number(v, 0, 1), "a number in [0, 1]"),
+    "max_set_size": (lambda v: v is None or is_whole(v, 1), "a whole number of at least 1, or None"),
+    "n_learned": (lambda v: v is None or is_whole(v, 1), "a whole number of at least 1, or None to choose it"),
+    "max_learned_size": (lambda v: is_whole(v, 1), "a whole number of at least 1"),
     "learned": (lambda v: isinstance(v, bool), "True or False"),
-    "weight_power": (lambda v: _within(v, 0), "a number of at least 0"),
+    "weight_power": (lambda v: is_number(v, 0), "a number of at least 0"),
     # networks
-    "n_free": (lambda v: _whole(v, 0, 1000), "a whole number from 0 to 1000"),
-    "width": (lambda v: _whole(v, 1, _WIDEST), f"a whole number from 1 to {_WIDEST}"),
-    "depth": (lambda v: _whole(v, 0, 1000), "a whole number from 0 to 1000"),
-    "n_heads": (lambda v: _whole(v, 1, _WIDEST), "a whole number of at least 1 that divides width"),
-    "mlp_ratio": (lambda v: _within(v, 0, 1000) and v > 0, "a number above 0"),
-    "dropout": (lambda v: _within(v, 0, 1) and v < 1, "a number in [0, 1)"),
-    "attention_dropout": (lambda v: _within(v, 0, 1) and v < 1, "a number in [0, 1)"),
-    "pattern_dropout": (lambda v: _within(v, 0, 1) and v < 1, "a number in [0, 1)"),
-    "drop_path": (lambda v: _within(v, 0, 1) and v < 1, "a number in [0, 1)"),
+    "n_free": (lambda v: is_whole(v, 0, 1000), "a whole number from 0 to 1000"),
+    "width": (lambda v: is_whole(v, 1, _WIDEST), f"a whole number from 1 to {_WIDEST}"),
+    "depth": (lambda v: is_whole(v, 0, 1000), "a whole number from 0 to 1000"),
+    "n_heads": (lambda v: is_whole(v, 1, _WIDEST), "a whole number of at least 1 that divides width"),
+    "mlp_ratio": (lambda v: is_number(v, 0, 1000) and v > 0, "a number above 0"),
+    "dropout": (lambda v: is_number(v, 0, 1) and v < 1, "a number in [0, 1)"),
+    "attention_dropout": (lambda v: is_number(v, 0, 1) and v < 1, "a number in [0, 1)"),
+    "pattern_dropout": (lambda v: is_number(v, 0, 1) and v < 1, "a number in [0, 1)"),
+    "drop_path": (lambda v: is_number(v, 0, 1) and v < 1, "a number in [0, 1)"),
     "tokenizer_bound": (
-        lambda v: v is None or (isinstance(v, str) and v == "all") or (_within(v, 0, 1000) and v > 0),
+        lambda v: v is None or (isinstance(v, str) and v == "all") or (is_number(v, 0, 1000) and v > 0),
         "a number above 0, 'all' or None",
     ),
-    "init_std": (lambda v: v is None or (_within(v, 0, 1000) and v > 0), "a number above 0, or None"),
+    "init_std": (lambda v: v is None or (is_number(v, 0, 1000) and v > 0), "a number above 0, or None"),
     "n_hidden": (
-        lambda v: isinstance(v, tuple) and len(v) > 0 and all(_whole(n, 1, _WIDEST) for n in v),
+        lambda v: isinstance(v, tuple) and len(v) > 0 and all(is_whole(n, 1, _WIDEST) for n in v),
         "some whole numbers of at least 1, e.g. (256, 128)",
     ),
     # training
-    "max_epochs": (lambda v: v is None or _whole(v, 1), "a whole number of at least 1, or None to choose it"),
-    "batch_size": (lambda v: _whole(v, 1), "a whole number of at least 1"),
-    "patience": (lambda v: _whole(v, 1), "a whole number of at least 1"),
-    "lr": (lambda v: _within(v, 0) and v > 0, "a number above 0"),
-    "temperature": (lambda v: _within(v, 0) and v > 0, "a number above 0"),
-    "balance": (lambda v: _within(v, 0, 1), "a number in [0, 1]"),
-    "hide_rate": (lambda v: _within(v, 0, 1), "a number in [0, 1]"),
-    "modality_dropout": (lambda v: _within(v, 0, 1), "a number in [0, 1]"),
-    "kd_weight": (lambda v: _within(v, 0, 1), "a number in [0, 1]"),
-    "label_smoothing": (lambda v: _within(v, 0, 1) and v < 1, "a number in [0, 1)"),
-    "weight_decay": (lambda v: _within(v, 0), "a number of at least 0"),
-    "divergence_weight": (lambda v: _within(v, 0), "a number of at least 0"),
-    "alignment_weight": (lambda v: _within(v, 0), "a number of at least 0"),
-    "unlabeled_ratio": (lambda v: _within(v, 0), "a number of at least 0"),
-    "entropy_weight": (lambda v: _within(v, 0), "a number of at least 0"),
-    "clip_norm": (lambda v: v is None or (_within(v, 0) and v > 0), "a number above 0, or None"),
+    "max_epochs": (lambda v: v is None or is_whole(v, 1), "a whole number of at least 1, or None to choose it"),
+    "batch_size": (lambda v: is_whole(v, 1), "a whole number of at least 1"),
+    "patience": (lambda v: is_whole(v, 1), "a whole number of at least 1"),
+    "lr": (lambda v: is_number(v, 0) and v > 0, "a number above 0"),
+    "temperature": (lambda v: is_number(v, 0) and v > 0, "a number above 0"),
+    "balance": (lambda v: is_number(v, 0, 1), "a number in [0, 1]"),
+    "hide_rate": (lambda v: is_number(v, 0, 1), "a number in [0, 1]"),
+    "modality_dropout": (lambda v: is_number(v, 0, 1), "a number in [0, 1]"),
+    "kd_weight": (lambda v: is_number(v, 0, 1), "a number in [0, 1]"),
+    "label_smoothing": (lambda v: is_number(v, 0, 1) and v < 1, "a number in [0, 1)"),
+    "weight_decay": (lambda v: is_number(v, 0), "a number of at least 0"),
+    "divergence_weight": (lambda v: is_number(v, 0), "a number of at least 0"),
+    "alignment_weight": (lambda v: is_number(v, 0), "a number of at least 0"),
+    "unlabeled_ratio": (lambda v: is_number(v, 0), "a number of at least 0"),
+    "entropy_weight": (lambda v: is_number(v, 0), "a number of at least 0"),
+    "clip_norm": (lambda v: v is None or (is_number(v, 0) and v > 0), "a number above 0, or None"),
     "keep_best": (lambda v: isinstance(v, bool), "True or False"),
 }
 
@@ -91,9 +92,9 @@ def check_split(train_size: Any, validation_size: Any, datasplitter_kwargs: Any)
     TypeError, ValueError
         Naming the argument.
     """
-    if not (_within(train_size, 0, 1) and train_size > 0):
+    if not (is_number(train_size, 0, 1) and train_size > 0):
         raise ValueError(f"train_size={train_size!r}; expected a share of the cells in (0, 1], e.g. train_size=0.9.")
-    if validation_size is not None and not _within(validation_size, 0, 1):
+    if validation_size is not None and not is_number(validation_size, 0, 1):
         raise ValueError(f"validation_size={validation_size!r}; expected a share of the cells in [0, 1), or None.")
     if datasplitter_kwargs is not None and not isinstance(datasplitter_kwargs, Mapping):
         raise TypeError(
@@ -106,11 +107,3 @@ def check_split(train_size: Any, validation_size: Any, datasplitter_kwargs: Any)
 
 def _refuse(part: str, name: str, value: Any, expected: str) -> None:
     raise ValueError(f"{part}: {name}={value!r}; expected {expected}.")
-
-
-def _whole(value: Any, lowest: int, highest: int = 2**31) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool) and lowest <= int(value) <= highest
-
-
-def _within(value: Any, lowest: float, highest: float = 1e30) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and lowest <= float(value) <= highest
