@@ -117,8 +117,8 @@ def test_given_split_may_be_masks():
     ("parts", "message"),
     [
         ([[0, 1], [1]], "disjoint"),
-        ([[0, 9]], r"\[0, 4\)"),
-        ([[-1, 0]], r"\[0, 4\)"),
+        ([[0, 9]], r"from 0 to 3"),
+        ([[-1, 0]], r"from 0 to 3"),
         ([[0.5]], "float"),
         ([], "0 arrays"),
         ([[0], [1], [2], [3]], "4 arrays"),
