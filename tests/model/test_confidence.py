@@ -216,9 +216,8 @@ def test_files_bring_every_answer_back_bit_for_bit(model, data, tmp_path):
 
 
 def test_the_same_seed_gives_the_same_confidence_and_the_fit_leaves_the_networks_alone(data, make_model, train):
-    one, again, without = (
-        train(make_model(data[0].copy(), preset=preset), 1) for preset in (presets.default, presets.default, PLAIN)
-    )
+    every = presets.default.replace(confidence={"drop_doubtful": False})
+    one, again, without = (train(make_model(data[0].copy(), preset=preset), 1) for preset in (every, every, PLAIN))
     for name, value in one.confidence_["arrays"].items():
         np.testing.assert_array_equal(again.confidence_["arrays"][name], value)
     for name, value in one.module.state_dict().items():
@@ -340,3 +339,43 @@ def test_training_on_fits_the_confidence_anew(data, make_model, train):
     train(model, 2)
     assert len(model.held_out_["logits"]) == len(before)
     assert not np.array_equal(model.held_out_["logits"], before)
+
+
+class TestDoubtfulLabels:
+    @pytest.fixture(scope="class")
+    def wrong(self, data) -> tuple[ad.AnnData, np.ndarray]:
+        """Give the reference with ten wrong labels, and the numbers of those cells."""
+        ref, numbers = data[0].copy(), np.arange(0, 200, 20)
+        codes = ref.obs["cell_type"].cat.codes.to_numpy().copy()
+        codes[numbers] = (codes[numbers] + 1) % 3
+        ref.obs["cell_type"] = pd.Categorical.from_codes(codes, ref.obs["cell_type"].cat.categories)
+        return ref, numbers
+
+    def test_cells_of_wrong_labels_do_not_train_and_are_named(self, wrong, make_model, train, tmp_path, caplog):
+        ref, numbers = wrong
+        with caplog.at_level(logging.INFO, logger="plkd"):
+            model = train(make_model(ref.copy()), 15, plan_kwargs=FAST)
+        found = model.doubtful_indices
+        assert np.isin(found, numbers).mean() > 0.5
+        assert len(found) >= 4
+        assert not np.intersect1d(found, model.train_indices).size
+        # Those held out for validation stay there.
+        assert not np.intersect1d(found, model.validation_indices).size
+        assert len(found) + len(model.train_indices) + len(model.validation_indices) == ref.n_obs
+        assert "labels are doubtful" in caplog.text
+        # Calibration is about the labels as they are.
+        np.testing.assert_array_equal(model.held_out_["codes"], ref.obs["cell_type"].cat.codes)
+        model.save(tmp_path / "m")
+        np.testing.assert_array_equal(PLKD.load(tmp_path / "m").doubtful_indices, found)
+
+    def test_all_cells_train_where_that_is_asked_for(self, wrong, make_model, train):
+        preset = presets.default.replace(confidence={"drop_doubtful": False})
+        model = train(make_model(wrong[0].copy(), preset=preset), 1)
+        assert not len(model.doubtful_indices)
+        assert len(model.train_indices) + len(model.validation_indices) == wrong[0].n_obs
+
+    def test_clusters_in_place_of_labels_are_not_doubted(self, make_adata, train):
+        adata = make_adata(90)
+        PLKD.setup_anndata(adata, None)
+        small = {"teacher_kwargs": {"width": 8, "n_heads": 2, "depth": 1}, "student_kwargs": {"n_hidden": (16, 8)}}
+        assert not len(train(PLKD(adata, **small), 1).doubtful_indices)
