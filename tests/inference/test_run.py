@@ -69,7 +69,7 @@ def test_batch_size_is_bounded_and_holds_128_mebibytes():
     assert batch_size_for(cells(10), None) == 8192
     assert batch_size_for(cells(10_000_000), None) == 64
     assert batch_size_for(cells(10), 5) == 5
-    with pytest.raises(ValueError, match="batch_size=0; expected at least 1, or None"):
+    with pytest.raises(ValueError, match="batch_size=0; expected a whole number of at least 1, or None"):
         batch_size_for(cells(10), 0)
 
 
@@ -106,10 +106,10 @@ def test_numbers_of_a_narrow_or_unsigned_type_serve_large_data(dtype):
         ([-5], "indices reach from -5 to -5; the data has 4 cells"),
         ([True, False], r"a mask of shape \(2,\); expected \(4,\)"),
         (np.ones((4, 1), dtype=bool), r"a mask of shape \(4, 1\); expected \(4,\)"),
-        ([0.0, 1.0], "indices holds float64; expected cell numbers or a boolean mask"),
+        ([0.0, 1.0], "indices is a list of float64; expected cell numbers"),
         ([[0, 1]], r"indices has shape \(1, 2\); expected one dimension"),
         (np.int64(2), r"indices has shape \(\)"),
-        (["cell_1"], "expected cell numbers or a boolean mask"),
+        (["cell_1"], "expected cell numbers, e.g. .* or a boolean mask"),
     ],
 )
 def test_wrong_choices_are_refused(indices, message):
