@@ -21,7 +21,7 @@ import plkd
 SOURCE = str(Path(plkd.__file__).parent)
 #: A message says what was expected, or what to do.
 _HELPS = re.compile(
-    r"expected|[Ff]ix:|\bpass\b|\bPass\b|[Rr]ename|[Ii]nstall|[Rr]emove|[Ll]eave|[Cc]heck |[Rr]ead it|[Ww]rite |[Uu]se |[Ww]iden|[Kk]eep |[Cc]all |[Gg]ive |must be|state the"
+    r"[Ee]xpected|[Ff]ix:|\bpass\b|\bPass\b|[Rr]ename|[Ii]nstall|[Rr]emove|[Ll]eave|[Cc]heck |[Rr]ead it|[Ww]rite |[Uu]se |[Ww]iden|[Kk]eep |[Cc]all |[Gg]ive |must be|state the"
 )
 #: What plkd raises; others are Python's own, of a fault in plkd.
 _RAISED = (ValueError, TypeError, KeyError, RuntimeError, OSError, ImportError)

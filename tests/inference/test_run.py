@@ -109,7 +109,7 @@ def test_numbers_of_a_narrow_or_unsigned_type_serve_large_data(dtype):
         ([0.0, 1.0], "indices is a list of float64; expected cell numbers"),
         ([[0, 1]], r"indices has shape \(1, 2\); expected one dimension"),
         (np.int64(2), r"indices has shape \(\)"),
-        (["cell_1"], "expected cell numbers, e.g. indices=.*, or a boolean mask"),
+        (["cell_1"], "expected cell numbers, e.g. .* or a boolean mask"),
     ],
 )
 def test_wrong_choices_are_refused(indices, message):

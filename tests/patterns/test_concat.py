@@ -34,7 +34,7 @@ def test_names_become_unique_and_kinds_and_sources_are_kept():
 
 def test_reports_are_joined():
     curated = PatternSet.from_dict({"T": ["A", "B", "Z"], "B": ["Z"]}).for_features(list("ABCD"), min_size=2)
-    learned = PatternSet.from_matrix([[0], [0], [1], [0]], "ABCD", ["module"])
+    learned = PatternSet.from_matrix([[0], [0], [1], [0]], list("ABCD"), ["module"])
     report = concat(curated, learned).report
     assert (report.n_features, report.n_covered, report.uncovered) == (4, 3, ("D",))
     assert report.kept.to_numpy().tolist() == [["T", 3, 2, "dict"], ["module", 1, 1, "matrix"]]

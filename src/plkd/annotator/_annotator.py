@@ -13,15 +13,15 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 import torch
-from anndata import AnnData, read_h5ad
-from mudata import MuData, read_h5mu
+from anndata import AnnData
+from mudata import MuData
 
 from plkd import inference
 from plkd._files import as_path, staged
 from plkd.align import AlignmentReport
 from plkd.annotator._file import FILE_NAME, FORMAT, read_annotator, write_annotator
 from plkd.confidence import Confidence
-from plkd.data import Cells, ModalitySpec, open_query
+from plkd.data import Cells, ModalitySpec, open_query, read_file
 from plkd.nn import InputScaling, Student, make_scaling
 from plkd.patterns import PatternSet
 
@@ -389,9 +389,7 @@ def _opened(adata: AnnData | MuData | str | Path) -> Iterator[AnnData | MuData]:
     if not isinstance(adata, str | Path):
         yield adata
         return
-    if not Path(adata).is_file():
-        raise FileNotFoundError(f"No such file: {adata}; expected an .h5ad or .h5mu file.")
-    opened = (read_h5mu if Path(adata).suffix == ".h5mu" else read_h5ad)(adata, backed="r")
+    opened = read_file(as_path(adata, "adata"), backed=True)
     try:
         yield opened
     finally:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import pandas as pd
 import typer
 
+from plkd._files import as_path
 from plkd.cli._console import Verbose, quiet_libraries
 from plkd.cli._paths import ANNOTATOR_FILE, check_input, check_model, check_output, is_mudata, read_data
 
@@ -55,6 +56,7 @@ def annotate(
     check_model(model)
     for path, suffixes in ((out, (".h5mu" if is_mudata(query) else ".h5ad",)), (table, (".csv", ".csv.gz"))):
         if path is not None:
+            as_path(path, "output")
             if path.exists() and path.samefile(query):
                 raise ValueError(f"{path} is the query itself, which is never written over. Fix: name another file.")
             check_output(path, suffixes, overwrite=overwrite)

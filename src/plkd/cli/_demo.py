@@ -26,7 +26,9 @@ def demo(
     out: Annotated[Path, typer.Option(help="Folder to write into; that of an earlier demo is replaced.")] = Path(
         "plkd_demo"
     ),
-    seed: Annotated[int, typer.Option(help="The same seed gives the same splits and models.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**32 - 1, help="The same seed gives the same splits and models.")
+    ] = 0,
     n_splits: Annotated[
         int, typer.Option(min=1, help="Splits to average the scores over; figures show the first.")
     ] = 1,

@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from plkd._files import as_path
+
 if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
@@ -24,6 +26,7 @@ def check_input(path: Path, what: str) -> None:
     """
     import h5py
 
+    as_path(path, what)
     if not path.is_file():
         raise FileNotFoundError(f"No such {what}: {path}; expected an .h5ad or .h5mu file.")
     if not h5py.is_hdf5(path):
@@ -43,13 +46,9 @@ def is_mudata(path: Path) -> bool:
 
 def read_data(path: Path, *, backed: bool = False) -> AnnData | MuData:
     """Read an ``.h5ad`` or ``.h5mu`` file, or open it."""
-    if is_mudata(path):
-        from mudata import read_h5mu
+    from plkd.data import read_file
 
-        return read_h5mu(path, backed="r" if backed else False)
-    from anndata import read_h5ad
-
-    return read_h5ad(path, backed="r" if backed else None)
+    return read_file(path, backed=backed)
 
 
 def check_output(path: Path, suffixes: tuple[str, ...], *, overwrite: bool) -> None:
@@ -64,6 +63,7 @@ def check_output(path: Path, suffixes: tuple[str, ...], *, overwrite: bool) -> N
     PermissionError
         If its folder cannot be written into.
     """
+    as_path(path, "output")
     if not path.name.endswith(suffixes):
         raise ValueError(f"{path} does not end in {' or '.join(suffixes)}. Fix: name a file that does.")
     if path.is_dir():
@@ -86,6 +86,7 @@ def check_model_target(folder: Path, *, overwrite: bool) -> None:
     PermissionError
         If it cannot be made or written into.
     """
+    as_path(folder, "out")
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder} is a file; expected a folder. Fix: name another path.")
     found = [name for name in (MODEL_FILE, ANNOTATOR_FILE) if (folder / name).exists()]
@@ -104,6 +105,7 @@ def check_model(folder: Path) -> None:
     FileNotFoundError
         Naming what was expected.
     """
+    as_path(folder, "model")
     if not any((folder / name).is_file() for name in (ANNOTATOR_FILE, MODEL_FILE)):
         where = "no such folder" if not folder.exists() else f"it holds neither {ANNOTATOR_FILE} nor {MODEL_FILE}"
         raise FileNotFoundError(

@@ -51,7 +51,7 @@ def train(
     max_epochs: Annotated[
         int | None, typer.Option(min=1, help="Most epochs of each phase; chosen by the number of cells if not given.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same model.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="The same seed gives the same model.")] = 0,
     checkpoint_dir: Annotated[
         Path | None,
         typer.Option(help="Folder for a checkpoint; if the run is cut off, the same command goes on from it."),

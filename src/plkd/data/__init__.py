@@ -5,6 +5,7 @@ from __future__ import annotations
 from plkd.data._cells import Cells, Modality
 from plkd.data._matrix import get_matrix, layer_names
 from plkd.data._obs import as_text, find_column, obs_column, ordered_categories, text_of
+from plkd.data._open import read_file
 from plkd.data._query import Aligned, align_query, align_table, open_query
 from plkd.data._rows import Rows
 from plkd.data._scale import Scale, detect_scale
@@ -31,6 +32,7 @@ __all__ = [
     "obs_column",
     "obsm_table",
     "open_query",
+    "read_file",
     "ordered_categories",
     "text_of",
 ]

@@ -21,9 +21,11 @@ def kind_of(modality: str, specs: Sequence[ModalitySpec]) -> str | None:
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         If the model has none of that name.
     """
+    if not isinstance(modality, str):
+        raise TypeError(f"modality={modality!r}; expected 'joint' or one of {[spec.called for spec in specs]}.")
     if modality == JOINT:
         return None
     for spec in specs:

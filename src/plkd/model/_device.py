@@ -33,7 +33,15 @@ def check_device(accelerator: Any, devices: Any, *, called: str = "devices", sin
         )
     try:
         return parse_device_args(accelerator, devices, return_device="torch", validate_single_device=single)[2]
-    except (MisconfigurationException, ValueError, TypeError, RuntimeError, AttributeError, IndexError) as error:
+    except (
+        MisconfigurationException,
+        ValueError,
+        TypeError,
+        RuntimeError,
+        AttributeError,
+        IndexError,
+        OverflowError,
+    ) as error:
         raise ValueError(
             f"accelerator={accelerator!r} with {called}={devices!r} cannot be used here ({error}). Fix: pass "
             f"accelerator='auto' and {called}='auto', or accelerator='cpu'."

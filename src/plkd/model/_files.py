@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from anndata import AnnData, read_h5ad
-from mudata import MuData, read_h5mu
+from anndata import AnnData
+from mudata import MuData
 
 from plkd._migrate import Hops, migrate
-from plkd.data import ModalitySpec
+from plkd.data import ModalitySpec, read_file
 from plkd.patterns import PatternSet
 from plkd.presets import Preset
 
@@ -129,8 +129,8 @@ def saved_data(folder: Path, prefix: str | None, attributes: dict[str, Any]) -> 
             logger.warning("%s is not there: the model is loaded without its reference", file)
         return None
     try:
-        return (read_h5mu if of_mudata else read_h5ad)(file)
-    except _UNREADABLE as error:
+        return read_file(file)
+    except ValueError as error:
         raise ValueError(
             f"{file}, the reference saved with the model, is damaged ({_first_line(error)}). Fix: take an intact copy, or "
             f"load the model without it: `PLKD.load({str(folder)!r}, adata=False)`."

@@ -255,7 +255,7 @@ class PredictionMixin:
         return dict(self.module.scaling.items())
 
     def _check_ready(self, model: str) -> None:
-        if model not in ("student", "teacher"):
+        if not isinstance(model, str) or model not in ("student", "teacher"):
             raise ValueError(f"model={model!r}; expected 'student' or 'teacher'.")
         if not self.is_trained_:
             raise RuntimeError("The model is not trained. Fix: `model.train()` first.")

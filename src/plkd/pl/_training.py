@@ -37,6 +37,7 @@ def training_curves(history: Mapping[str, pd.DataFrame], *, ax: Sequence[Axes] |
     ValueError
         If the history holds neither phase, or ``ax`` is not two Axes.
     """
+    history = {} if history is None else history
     check_type("history", history, Mapping, "model.history of a trained model")
     if wrong := [key for key, frame in history.items() if not (isinstance(key, str) and _is_score(frame))]:
         raise ValueError(f"history[{wrong[0]!r}] is no frame of one score by epoch; expected model.history.")
