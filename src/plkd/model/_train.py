@@ -27,7 +27,7 @@ from plkd.patterns import PatternSet
 from plkd.presets import Preset, StudentTraining, TeacherTraining
 from plkd.train import DistillationPlan, ReferenceData, Split, TeacherPlan, feature_weights, run_phase, split_cells
 from plkd.train._check import check_settings, check_split
-from plkd.train._checkpoint import Checkpoint, best_weights, digest, history_of, read_checkpoint
+from plkd.train._checkpoint import Checkpoint, best_weights, digest, folds_path, history_of, read_checkpoint
 from plkd.train._gains import set_gains
 from plkd.train._plan import phase_length
 from plkd.train._runner import check_config, merge_trainer_kwargs, own_callbacks
@@ -225,7 +225,8 @@ class TrainingMixin:
         path = folder / _CHECKPOINT
         make_folder(folder)
         # Of runs that were killed while they wrote; a folder serves one run at a time.
-        remove_leftovers(path)
+        for file in (path, folds_path(path)):
+            remove_leftovers(file)
         resumed = read_checkpoint(path, run)
         writer = Checkpoint(path, run, split if resumed is None else resumed["split"])
         writer.before = {key: frame.iloc[:, 0].tolist() for key, frame in (self.history_ or {}).items()}
