@@ -50,6 +50,8 @@ class TrainingMixin:
     is_trained_: bool
     history_: dict[str, pd.DataFrame] | None
     training_: dict[str, Any] | None
+    confidence_: dict[str, Any] | None
+    held_out_: dict[str, np.ndarray] | None
     validation_indices_: np.ndarray
     if TYPE_CHECKING:
         _reference_cells: Callable[[], Cells]
@@ -177,6 +179,8 @@ class TrainingMixin:
             if checkpoint is not None:
                 checkpoint.split = split
         logger.info("Training on %d cells; %s", len(split.train), split.note)
+        # Of the weights that change from here on; a run that is cut off must not leave them to others.
+        self.confidence_ = self.held_out_ = None
         if resumed is None and not self.is_trained_:
             self._weigh_features(cells, split)
             self._start_bias(self.module.student, student, cells, split.train)
