@@ -382,7 +382,7 @@ class TestDoubtfulLabels:
         # Those held out for validation stay there.
         assert not np.intersect1d(found, model.validation_indices).size
         assert len(found) + len(model.train_indices) + len(model.validation_indices) == ref.n_obs
-        assert "labels are doubtful" in caplog.text
+        assert f"{len(found)} of {len(found) + len(model.train_indices)} labels are doubtful" in caplog.text
         # Calibration is about the labels as they are.
         np.testing.assert_array_equal(model.held_out_["codes"], ref.obs["cell_type"].cat.codes)
         model.save(tmp_path / "m")

@@ -175,7 +175,7 @@ class TrainingMixin:
         with _timed(seconds, "confidence"):
             left_out = self._leave_out(student, cells, split, progress=progress, checkpoint=checkpoint)
         if resumed is None:
-            split = split.without(self._doubtful(left_out, cells))
+            split = split.without(self._doubtful(left_out, cells, split))
             if checkpoint is not None:
                 checkpoint.split = split
         logger.info("Training on %d cells; %s", len(split.train), split.note)
