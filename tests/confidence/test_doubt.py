@@ -67,3 +67,17 @@ def test_rare_labels_are_spared_where_hardly_any_cell_would_be_left(n_right):
 def test_networks_that_learned_nothing_doubt_nothing():
     rng = np.random.default_rng(0)
     assert not doubtful_labels(rng.normal(0, 0.01, size=(300, 4)), rng.integers(4, size=300)).any()
+
+
+def test_a_label_keeps_cells_that_train_not_only_held_out_ones():
+    logits, codes, _ = simulated(300, 0.0)
+    wrong, right = np.flatnonzero(codes == 1)[:6], np.flatnonzero(codes == 3)
+    codes[right[3:]] = 0
+    logits[right[3:]] = [15, 0, 0, 0]
+    codes[wrong], logits[wrong] = 3, [0, 15, 0, 0]  # called label 1, and surely
+    assert doubtful_labels(logits, codes)[wrong].all()
+    # The three cells that would be left are held out: none would train.
+    assert not doubtful_labels(logits, codes, trains=~np.isin(np.arange(300), right[:3]))[wrong].any()
+    # Cells that do not train are not doubted.
+    trains = np.arange(300) != wrong[0]
+    np.testing.assert_array_equal(doubtful_labels(logits, codes, trains=trains)[wrong], trains[wrong])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 import anndata as ad
+import lightning.pytorch as pl
 import numpy as np
 import pandas as pd
 import pytest
@@ -40,6 +41,14 @@ def model(data, make_model, train):
 def plain(data, make_model, train):
     """A model without calibration."""
     return train(make_model(data[0].copy(), preset=PLAIN), 1)
+
+
+class CutOff(pl.Callback):
+    """Ctrl-C in the Student's phase."""
+
+    def on_train_epoch_end(self, trainer, pl_module):
+        if pl_module.phase == "student":
+            raise KeyboardInterrupt
 
 
 def held_out_novelty(model) -> np.ndarray:
@@ -341,6 +350,17 @@ def test_training_on_fits_the_confidence_anew(data, make_model, train):
     assert not np.array_equal(model.held_out_["logits"], before)
 
 
+def test_training_on_that_is_cut_off_leaves_no_confidence_of_other_weights(data, make_model, train):
+    model = train(make_model(data[0].copy()), 1)
+    with pytest.raises(KeyboardInterrupt):
+        train(model, 1, callbacks=[CutOff()])
+    assert model.is_trained
+    assert model.held_out_ is None
+    assert model.annotate(data[0])["novelty"].isna().all()
+    with pytest.raises(ValueError, match="not calibrated"):
+        model.annotate(data[0], unknown="auto")
+
+
 class TestDoubtfulLabels:
     @pytest.fixture(scope="class")
     def wrong(self, data) -> tuple[ad.AnnData, np.ndarray]:
@@ -362,7 +382,7 @@ class TestDoubtfulLabels:
         # Those held out for validation stay there.
         assert not np.intersect1d(found, model.validation_indices).size
         assert len(found) + len(model.train_indices) + len(model.validation_indices) == ref.n_obs
-        assert "labels are doubtful" in caplog.text
+        assert f"{len(found)} of {len(found) + len(model.train_indices)} labels are doubtful" in caplog.text
         # Calibration is about the labels as they are.
         np.testing.assert_array_equal(model.held_out_["codes"], ref.obs["cell_type"].cat.codes)
         model.save(tmp_path / "m")

@@ -173,6 +173,13 @@ def test_kill_while_writing_leaves_the_file_of_the_epoch_before(make_model, trai
         assert '"epochs": 2' in file.metadata()["plkd"]
 
 
+def test_what_kills_left_of_either_file_is_removed(make_model, train, tmp_path):
+    for name in (FILE, f"folds_of_{FILE}"):
+        (tmp_path / f".{name}.0123abcd.tmp").write_bytes(b"half a file")
+    train(make_model(), 1, checkpoint_dir=tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 def test_keyboard_interrupt_stays_one_and_can_be_resumed(make_model, train, whole, tmp_path):
     handler = signal.getsignal(signal.SIGINT)
     model = make_model()

@@ -14,7 +14,7 @@ ODDS = 3.0
 _ROUNDING = 1e-9
 
 
-def doubtful_labels(logits: np.ndarray, codes: np.ndarray) -> np.ndarray:
+def doubtful_labels(logits: np.ndarray, codes: np.ndarray, *, trains: np.ndarray | None = None) -> np.ndarray:
     """Return which held-out cells are called otherwise, and surely, by networks that did not see them.
 
     Parameters
@@ -23,6 +23,9 @@ def doubtful_labels(logits: np.ndarray, codes: np.ndarray) -> np.ndarray:
         Of networks that did not see the cells, shape ``(n_obs, n_labels)``.
     codes
         The cells' labels, shape ``(n_obs,)``.
+    trains
+        Whether each cell is to train, bool, shape ``(n_obs,)``: only these are doubted, and enough of these are left of each
+        label. None: all.
 
     Returns
     -------
@@ -38,10 +41,12 @@ def doubtful_labels(logits: np.ndarray, codes: np.ndarray) -> np.ndarray:
     probabilities = fit_calibration(logits, codes, allowance=0.0).probabilities(logits)
     n_labels = probabilities.shape[1]
     own = probabilities[np.arange(len(codes)), codes]
+    trains = np.ones(len(codes), dtype=bool) if trains is None else trains
     counts = np.bincount(codes, minlength=n_labels)
     usual = np.where(counts > 0, np.bincount(codes, weights=own, minlength=n_labels) / np.maximum(counts, 1), 1.0)
     called, most = probabilities.argmax(axis=1), probabilities.max(axis=1)
     # Most cells of a label share one probability, the highest level of the calibration: their mean may lie above it by rounding.
-    doubted = (called != codes) & (most >= usual[called] - _ROUNDING) & (most >= ODDS * own)
+    doubted = trains & (called != codes) & (most >= usual[called] - _ROUNDING) & (most >= ODDS * own)
+    counts = np.bincount(codes[trains], minlength=n_labels)
     left = counts - np.bincount(codes[doubted], minlength=n_labels)
     return doubted & (left >= np.maximum(KEPT_SHARE * counts, KEPT_CELLS))[codes]

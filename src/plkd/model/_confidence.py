@@ -164,19 +164,20 @@ class ConfidenceMixin:
         logger.info("Confidence: %d held-out cells, %s", len(scored), folds.note)
         return LeftOut(found, subsets, folds.note, len(np.unique(cells.batch[taking_part])))
 
-    def _doubtful(self, left_out: LeftOut | None, cells: Cells) -> np.ndarray:
-        """Return the numbers of cells whose labels are doubted; none where clusters stand in for labels."""
+    def _doubtful(self, left_out: LeftOut | None, cells: Cells, split: Split) -> np.ndarray:
+        """Return the numbers of training cells whose labels are doubted; none where clusters stand in for labels."""
         clustered = self.registry["setup_args"]["labels_key"] is None
         if left_out is None or clustered or not self._settings.confidence.drop_doubtful:
             return np.array([], dtype=np.int64)
         numbers = left_out.found["cells"]
-        doubtful = numbers[doubtful_labels(left_out.found["logits"], cells.labels[numbers])]
+        trains = np.isin(numbers, split.train)
+        doubtful = numbers[doubtful_labels(left_out.found["logits"], cells.labels[numbers], trains=trains)]
         if len(doubtful):
             logger.info(
                 "%d of %d labels are doubtful: called otherwise, and surely, by Students that did not see the cells. These "
                 "cells do not train (model.doubtful_indices)",
                 len(doubtful),
-                len(numbers),
+                trains.sum(),
             )
         return doubtful
 

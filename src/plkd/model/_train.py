@@ -27,7 +27,7 @@ from plkd.patterns import PatternSet
 from plkd.presets import Preset, StudentTraining, TeacherTraining
 from plkd.train import DistillationPlan, ReferenceData, Split, TeacherPlan, feature_weights, run_phase, split_cells
 from plkd.train._check import check_settings, check_split
-from plkd.train._checkpoint import Checkpoint, best_weights, digest, history_of, read_checkpoint
+from plkd.train._checkpoint import Checkpoint, best_weights, digest, folds_path, history_of, read_checkpoint
 from plkd.train._gains import set_gains
 from plkd.train._plan import phase_length
 from plkd.train._runner import check_config, merge_trainer_kwargs, own_callbacks
@@ -50,6 +50,8 @@ class TrainingMixin:
     is_trained_: bool
     history_: dict[str, pd.DataFrame] | None
     training_: dict[str, Any] | None
+    confidence_: dict[str, Any] | None
+    held_out_: dict[str, np.ndarray] | None
     validation_indices_: np.ndarray
     if TYPE_CHECKING:
         _reference_cells: Callable[[], Cells]
@@ -173,10 +175,12 @@ class TrainingMixin:
         with _timed(seconds, "confidence"):
             left_out = self._leave_out(student, cells, split, progress=progress, checkpoint=checkpoint)
         if resumed is None:
-            split = split.without(self._doubtful(left_out, cells))
+            split = split.without(self._doubtful(left_out, cells, split))
             if checkpoint is not None:
                 checkpoint.split = split
         logger.info("Training on %d cells; %s", len(split.train), split.note)
+        # Of the weights that change from here on; a run that is cut off must not leave them to others.
+        self.confidence_ = self.held_out_ = None
         if resumed is None and not self.is_trained_:
             self._weigh_features(cells, split)
             self._start_bias(self.module.student, student, cells, split.train)
@@ -225,7 +229,8 @@ class TrainingMixin:
         path = folder / _CHECKPOINT
         make_folder(folder)
         # Of runs that were killed while they wrote; a folder serves one run at a time.
-        remove_leftovers(path)
+        for file in (path, folds_path(path)):
+            remove_leftovers(file)
         resumed = read_checkpoint(path, run)
         writer = Checkpoint(path, run, split if resumed is None else resumed["split"])
         writer.before = {key: frame.iloc[:, 0].tolist() for key, frame in (self.history_ or {}).items()}

@@ -53,11 +53,11 @@ class Checkpoint(Callback):
         folds
             Fingerprint of the folds.
         """
-        return FoldStore(self.path.with_name(f"folds_of_{self.path.name}"), {**self.settings, "folds": folds})
+        return FoldStore(folds_path(self.path), {**self.settings, "folds": folds})
 
     def remove(self) -> None:
         """Remove the files of a run that is finished."""
-        for path in (self.path, self.path.with_name(f"folds_of_{self.path.name}")):
+        for path in (self.path, folds_path(self.path)):
             path.unlink(missing_ok=True)
 
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
@@ -142,6 +142,11 @@ class Checkpoint(Callback):
 def best_weights(resumed: dict[str, Any]) -> dict[str, torch.Tensor] | None:
     """Return the best weights so far of the phase that was interrupted; None where none were kept."""
     return {k.removeprefix("best."): v for k, v in resumed["tensors"].items() if k.startswith("best.")} or None
+
+
+def folds_path(path: Path) -> Path:
+    """Return the file of a run's finished folds, beside that of its epochs."""
+    return path.with_name(f"folds_of_{path.name}")
 
 
 class FoldStore:

@@ -22,7 +22,7 @@ class Split:
     train, validation, test
         Labelled cells, int64, sorted.
     unlabeled
-        Cells without a label, int64, sorted; they take no part in training by default.
+        Cells without a label, int64, sorted; they join the training as ``unlabeled_ratio`` says.
     note
         How the validation cells were chosen, for the log.
     doubtful
