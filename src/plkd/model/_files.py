@@ -28,8 +28,14 @@ FORMAT = 2
 
 
 def _uncalibrated(saved: dict[str, Any]) -> dict[str, Any]:
-    """Format 1 knew no confidence."""
-    return {**saved, "confidence_": None, "held_out_": None}
+    """Format 1 knew no confidence; a model that trains on goes by what it was made with."""
+    given = saved["init_params_"]["non_kwargs"]
+    preset = dict(given["preset"])
+    preset["teacher_training"] = {**preset["teacher_training"], "unlabeled_ratio": 0.0}
+    preset["student_training"] = {**preset["student_training"], "unlabeled_ratio": 0.0, "alignment_weight": 0.0}
+    preset["confidence"] = {"n_folds": 5, "drop_doubtful": False}
+    init_params = {**saved["init_params_"], "non_kwargs": {**given, "preset": preset}}
+    return {**saved, "confidence_": None, "held_out_": None, "init_params_": init_params}
 
 
 #: By format, the function that turns the saved attributes of one into those of the next.

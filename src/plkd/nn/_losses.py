@@ -128,20 +128,20 @@ def alignment_loss(latent: Tensor, probabilities: Tensor, batch: Tensor) -> Tens
         return latent.sum() * 0
     latent, probabilities = latent[part], probabilities[part].to(latent.dtype)
     member = torch.unique(batch[part], return_inverse=True)[1]
-    # Labels x cells x batches.
-    weights = probabilities.t()[:, :, None] * F.one_hot(member).to(latent.dtype)
-    mass = weights.sum(dim=1)
-    seen = mass >= 1
-    pairs = (seen[:, :, None] & seen[:, None, :]).triu(diagonal=1)
-    if not bool(pairs.any()):
+    mass = probabilities.t() @ F.one_hot(member).to(latent.dtype)
+    # Pairs of a label and a batch; they are no more than there are cells, since each holds one or more.
+    label_of, batch_of = (mass >= 1).nonzero().t()
+    same_label = (label_of[:, None] == label_of[None, :]).triu(diagonal=1)
+    if not bool(same_label.any()):
         return latent.sum() * 0
-    weights = weights / mass.clamp_min(1)[:, None, :]
-    mean_kernel = weights.mT @ (_kernel(latent) @ weights)
-    own = mean_kernel.diagonal(dim1=1, dim2=2)
-    discrepancy = own[:, :, None] + own[:, None, :] - 2 * mean_kernel
-    n_pairs = pairs.sum(dim=(1, 2))
-    per_label = torch.where(pairs, discrepancy, 0).sum(dim=(1, 2))
-    return (per_label[n_pairs > 0] / n_pairs[n_pairs > 0]).mean()
+    weights = probabilities[:, label_of] * (member[:, None] == batch_of[None, :]) / mass[label_of, batch_of]
+    mean_kernel = weights.t() @ (_kernel(latent) @ weights)
+    own = mean_kernel.diagonal()
+    discrepancy = own[:, None] + own[None, :] - 2 * mean_kernel
+    of_pair = label_of[same_label.nonzero()[:, 0]]
+    total = mean_kernel.new_zeros(probabilities.shape[1]).index_add(0, of_pair, discrepancy[same_label])
+    n_pairs = torch.bincount(of_pair, minlength=probabilities.shape[1])
+    return (total[n_pairs > 0] / n_pairs[n_pairs > 0]).mean()
 
 
 def distillation_loss(student_logits: Tensor, teacher_logits: Tensor, *, temperature: float) -> Tensor:

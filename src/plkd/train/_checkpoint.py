@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,9 @@ from plkd.train._best import KeepBest
 from plkd.train._plan import SMOOTHED
 from plkd.train._split import Split
 
-FORMAT = 1
+logger = logging.getLogger("plkd")
+
+FORMAT = 2
 _PARTS = ("train", "validation", "test", "unlabeled", "doubtful")
 
 
@@ -165,11 +168,15 @@ class FoldStore:
         self.found = self._read()
 
     def _read(self) -> dict[int, dict[str, np.ndarray]]:
-        if not self.path.exists():
-            return {}
-        tensors, metadata = read_safetensors(self.path)
         found: dict[int, dict[str, np.ndarray]] = {}
-        if json.loads(metadata.get("plkd", "{}")) != self.settings:
+        if not self.path.exists():
+            return found
+        try:
+            tensors, metadata = read_safetensors(self.path)
+        except ValueError:
+            logger.warning("%s is damaged: the folds that it held are trained again", self.path)
+            return found
+        if metadata.get("plkd") != json.dumps(self.settings):
             return found
         for key, value in tensors.items():
             number, _, name = key.partition(".")
