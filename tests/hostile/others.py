@@ -229,7 +229,7 @@ def _maps() -> Iterator[Case]:
     for name, value in {"text": "a", "-1": -1, "fraction": 0.5, "list": [1], "2**63": 2**63}.items():
         yield Case("pl.umap", f"random_state: {name}", _calling("pl.umap", with_latent(random_state=value)))
     yield Case("pl.umap", "few cells", _calling("pl.umap", with_latent(3)))
-    yield Case("pl.umap", "no columns", _calling("pl.umap", with_latent(color=[])))
+    yield Case("pl.umap", "color: no columns", _calling("pl.umap", with_latent(color=[])))
     for name, value in data.containers(good()).items():
         yield Case("pl.umap", name, _calling("pl.umap", lambda v=value: ((v(), "cell_type"), {})))
 
@@ -262,7 +262,7 @@ def _simulated() -> Iterator[Case]:
                 f"{argument}: {name}",
                 _calling("datasets.simulate", given(**{**small, argument: value})),
             )
-    for argument in ("modalities", "missing", "unlabeled_category"):
+    for argument in ("modalities", "unlabeled_category"):
         for name, value in arguments.NAMES.items():
             yield Case(
                 "datasets.simulate",

@@ -138,7 +138,7 @@ def cases() -> Iterator[Case]:
         for argument in ("batch_key", "rna_layer", "protein_layer", "atac_layer", "modalities"):
             yield Case(entry, f"{argument}: {name}", setting_up(good_mudata, **{argument: value}))
     chosen = {"unknown key": {"rna": "rna"}, "unknown name": {"rna_layer": "x"}, "one twice": {"rna_layer": "rna", "protein_layer": "rna"},
-              "None in it": {"rna_layer": None}, "int": {"rna_layer": 3}, "list": {"rna_layer": ["rna"]}}  # fmt: skip
+              "None in it": {"rna_layer": None}, "int in it": {"rna_layer": 3}, "list in it": {"rna_layer": ["rna"]}}  # fmt: skip
     for name, value in chosen.items():
         yield Case(entry, f"modalities: {name}", setting_up(good_mudata, modalities=value))
     for name, value in {"AnnData": good, "int": lambda: 3}.items():

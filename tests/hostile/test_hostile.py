@@ -55,7 +55,7 @@ class TestTheJudge:
     def test_short_messages_are_faults(self):
         from plkd.patterns import PatternSet
 
-        with pytest.raises(ValueError, match=".") as raised:
+        with pytest.raises(ValueError, match="expected at least one") as raised:
             PatternSet.from_dict({})
         assert judge_error(raised.value).ok
         raised.value.args = ("no",)

@@ -217,7 +217,10 @@ def in_present_format(
     file = folder / f"{prefix or ''}model.pt"
     content = _content(file, class_name)
     found = content["attr_dict"]
-    attributes = migrate(found, HOPS, to=FORMAT, key="format_", file=file)
+    try:
+        attributes = migrate(found, HOPS, to=FORMAT, key="format_", file=file)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise _lacking(file, error) from error
     _check_attributes(attributes, file)
     if attributes is found:
         yield folder, attributes
@@ -264,10 +267,14 @@ def _check_attributes(attributes: dict[str, Any], file: Path) -> None:
         if missing:
             raise KeyError(missing[0])
     except _UNREADABLE as error:
-        raise ValueError(
-            f"{file} lacks parts of a PLKD model ({type(error).__name__}: {_first_line(error)}). Fix: save the model again, or "
-            "take an intact copy."
-        ) from error
+        raise _lacking(file, error) from error
+
+
+def _lacking(file: Path, error: BaseException) -> ValueError:
+    return ValueError(
+        f"{file} lacks parts of a PLKD model ({type(error).__name__}: {_first_line(error)}). Fix: save the model again, or "
+        "take an intact copy."
+    )
 
 
 def _first_line(error: BaseException) -> str:

@@ -195,9 +195,19 @@ def write_gmt(path: Path, members: Mapping[str, Iterable[str]], texts: Iterable[
             if any(mark in field for mark in "\t\r\n"):
                 msg = f"{field!r} of pattern {fields[0]!r} holds a tab or a line break, which GMT cannot carry; rename it."
                 raise ValueError(msg)
-    text = "".join("\t".join(fields) + "\n" for fields in lines).encode(errors="surrogatepass")
+    text = "".join("\t".join(fields) + "\n" for fields in lines)
+    if any(not fields[0] for fields in lines) or text.startswith("\ufeff"):
+        raise ValueError(
+            "a pattern has an empty name, or the first one starts with a byte order mark, which GMT cannot carry; rename it."
+        )
+    try:
+        content = text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"a name holds {error.object[error.start]!r}, which no text file can carry; rename it."
+        ) from None
     with replace_when_written(path) as temporary:
-        temporary.write_bytes(gzip.compress(text) if path.suffix == ".gz" else text)
+        temporary.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
 
 
 def _text_of(path: Path) -> str:
