@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,10 +14,12 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from plkd._files import read_safetensors, replace_when_written
+from plkd._files import NotWrittenError, read_safetensors, replace_when_written, staged
 from plkd.annotator import Annotator
 from plkd.annotator._file import FILE_NAME, FORMAT, read_annotator, write_annotator
+from tests import moments
 
+FIXTURE = Path(__file__).parent / "fixtures" / "format_1" / "scvi_1.4.2" / "anndata"
 TENSORS = {"student.weight": torch.tensor([[1.5, -2.0]]), "patterns.indices": torch.tensor([3, 1], dtype=torch.int32)}
 ABOUT = {"format": FORMAT, "labels": ["B", "T"]}
 
@@ -23,6 +28,11 @@ ABOUT = {"format": FORMAT, "labels": ["B", "T"]}
 def folder(tmp_path):
     write_annotator(tmp_path / FILE_NAME, TENSORS, ABOUT)
     return tmp_path
+
+
+def write(path):
+    with replace_when_written(path) as temporary:
+        temporary.write_bytes(b"new content")
 
 
 def write_half(path):
@@ -138,6 +148,107 @@ class TestDamage:
         save_file(TENSORS, tmp_path / FILE_NAME, metadata={"format": "pt"})
         with pytest.raises(ValueError, match="is damaged, or no Annotator"):
             read_annotator(tmp_path)
+
+
+def test_every_changed_byte_of_a_real_annotator_is_found(tmp_path):
+    """Of tensors, JSON and the safetensors header, and at every fourth length of what is left when it is cut short."""
+    good = (FIXTURE / FILE_NAME).read_bytes()
+    bad = tmp_path / FILE_NAME
+
+    def is_found(data):
+        bad.write_bytes(data)
+        with pytest.raises(ValueError, match="its checksum does not fit"):
+            read_annotator(tmp_path)
+
+    for place in range(len(good)):
+        is_found(good[:place] + bytes([good[place] ^ (1 << place % 8)]) + good[place + 1 :])
+    for length in range(0, len(good), 4):
+        is_found(good[:length])
+    is_found(good + b"\0")
+    # A header length that reaches far beyond the file.
+    is_found((2**62).to_bytes(8, "little") + good[8:])
+
+
+class TestNotWritten:
+    """What cannot be written is said by name, with what that means for the old file; nothing is left."""
+
+    def test_missing_parent(self, tmp_path):
+        with pytest.raises(NotWrittenError, match=r"none/a\.txt could not be written \(No such file or directory\)"):
+            write(tmp_path / "none" / "a.txt")
+
+    @pytest.mark.parametrize("call", ["write_bytes", "fsync", "replace"])
+    def test_full_disk(self, tmp_path, call):
+        path = tmp_path / "a.txt"
+        path.write_bytes(b"old")
+        with (
+            moments.struck(0, moments.fail, only=call),
+            pytest.raises(NotWrittenError, match="No space left on device"),
+        ):
+            write(path)
+        assert path.read_bytes() == b"old"
+        assert [each.name for each in tmp_path.iterdir()] == ["a.txt"]
+
+    @pytest.mark.slow
+    @pytest.mark.skipif(os.name == "nt", reason="POSIX: a limit on the size of files")
+    def test_a_disk_that_is_really_full(self, tmp_path):
+        """The system itself refuses to write on: what a model's and an Annotator's writers make of it."""
+        code = f"""
+import resource, sys
+from pathlib import Path
+from plkd import PLKD, Annotator
+from plkd._files import NotWrittenError
+source, folder = Path({str(FIXTURE)!r}), Path({str(tmp_path)!r})
+model, annotator = PLKD.load(source, accelerator="cpu"), Annotator.load(source)
+model.save(folder / "m"); annotator.save(folder / "a")
+before = {{path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}}
+resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))
+for save in (lambda: model.save(folder / "m", overwrite=True), lambda: annotator.save(folder / "a", overwrite=True),
+             lambda: model.save(folder / "n"), lambda: annotator.save(folder / "b")):
+    try:
+        save()
+    except NotWrittenError as error:
+        assert "could not be written" in str(error), error
+    else:
+        raise SystemExit("was written")
+assert {{path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}} == before
+assert sorted(path.name for path in folder.rglob("*")) == ["a", "annotator.safetensors", "m", "model.pt"]
+"""
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+
+    @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="nothing is read-only to root")
+    def test_read_only_folder(self, tmp_path):
+        tmp_path.chmod(0o555)
+        with pytest.raises(NotWrittenError, match="Permission denied"):
+            write(tmp_path / "a.txt")
+
+
+class TestStaged:
+    def test_new_folder_appears_with_all_its_files(self, tmp_path):
+        with staged(tmp_path / "a" / "b") as staging:
+            (staging / "x").write_text("1")
+            assert not (tmp_path / "a" / "b").exists()
+        assert [path.name for path in (tmp_path / "a" / "b").iterdir()] == ["x"]
+        assert [path.name for path in (tmp_path / "a").iterdir()] == ["b"]
+
+    def test_parents_that_were_made_are_gone_after_a_failure(self, tmp_path):
+        with pytest.raises(KeyboardInterrupt), staged(tmp_path / "a" / "b"):
+            raise KeyboardInterrupt
+        assert not list(tmp_path.iterdir())
+
+    def test_other_files_of_a_folder_stay(self, tmp_path):
+        (tmp_path / "mine").write_text("mine")
+        with staged(tmp_path) as staging:
+            (staging / "x").write_text("1")
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "x"]
+
+    def test_folder_may_be_a_link(self, tmp_path):
+        (tmp_path / "real").mkdir()
+        (tmp_path / "link").symlink_to(tmp_path / "real")
+        with staged(tmp_path / "link") as staging:
+            (staging / "x").write_text("1")
+        assert (tmp_path / "link").is_symlink()
+        assert (tmp_path / "real" / "x").read_text() == "1"
 
 
 class Opened:

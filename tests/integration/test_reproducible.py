@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -12,6 +13,8 @@ import numpy as np
 import pytest
 import scvi
 import torch
+
+from plkd.annotator._file import read_annotator
 
 
 def fingerprint(model) -> str:
@@ -45,6 +48,39 @@ def test_seed_of_scvi_settings_is_enough(make_adata, train):
         scvi.settings.seed = 5
         found.add(fingerprint(train(PLKD(adata, student_kwargs={"n_hidden": (8,)}), 1)))
     assert len(found) == 1
+
+
+def everything(model, data, folder) -> str:
+    """Fingerprint of both networks, of all that the model says, and of what its Annotator's file holds."""
+    annotator = model.export_student(folder)
+    tensors, about = read_annotator(folder)
+    answers = {
+        "student": model.predict(data, soft=True),
+        "teacher": model.predict(data, soft=True, model="teacher"),
+        "latent": model.get_latent_representation(data),
+        "attention": model.get_pattern_attention(data),
+        "attribution": model.get_pattern_attribution(data),
+        "annotator": annotator.predict(data, soft=True),
+        "table": annotator.annotate(data)[["confidence", "novelty"]],
+    }
+    found = hashlib.sha256()
+    # In order of the names: safetensors gives a file's tensors in any.
+    for name, value in sorted({**model.module.state_dict(), **tensors, **answers}.items()):
+        found.update(name.encode() + np.ascontiguousarray(value).tobytes())
+    return found.hexdigest() + json.dumps(about)
+
+
+@pytest.mark.parametrize("kind", ["anndata", "mudata"])
+def test_same_seed_same_bits_of_both_networks_and_the_annotator(
+    make_adata, make_mdata, make_model, make_joint_model, train, tmp_path, kind
+):
+    data = make_adata(60) if kind == "anndata" else make_mdata(60, mosaic=True)
+    found = []
+    for number in range(2):
+        scvi.settings.seed = 3
+        model = make_model(data.copy()) if kind == "anndata" else make_joint_model(data.copy())
+        found.append(everything(train(model, 2), data, tmp_path / str(number)))
+    assert found[0] == found[1]
 
 
 @pytest.mark.slow
