@@ -76,6 +76,10 @@ def in_child(work: Callable[[], object], *, killed_after: float | None = None) -
     """Do something in a forked process, killed after some seconds if told so; return its exit code, -9 if killed."""
     child = os.fork()
     if child == 0:
+        # The threads of OpenMP are not forked: torch would wait for them for ever. The alarm ends what waits all the same.
+        torch.set_num_threads(1)
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(60)
         try:
             work()
             os._exit(0)
