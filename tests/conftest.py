@@ -16,6 +16,8 @@ from mudata import MuData
 from scipy import sparse
 
 os.environ.setdefault("MPLBACKEND", "Agg")
+# Threads do not pay on tiny data, and wait for each other where other processes run.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 N_MARKERS = 10
 FORMATS: dict[str, Callable] = {

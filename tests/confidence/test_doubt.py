@@ -1,4 +1,4 @@
-"""Labels that cells of the same label contradict."""
+"""Labels that other cells contradict."""
 
 from __future__ import annotations
 
@@ -7,77 +7,95 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plkd.confidence import doubtful_labels, fit_calibration
+from plkd.confidence import doubtful_labels
 
 
-def simulated(n_obs: int, wrong: float, *, spread: float = 0.5, seed: int = 0):
-    """Return logits that tell the true label, labels some of which are wrong, and which ones are."""
+def simulated(n_obs: int, wrong: float, *, n_types: int = 4, spread: float = 0.5, seed: int = 0):
+    """Return what networks call cells, labels some of which are wrong, the cells' places, and which labels are wrong."""
     rng = np.random.default_rng(seed)
-    truth = rng.integers(4, size=n_obs)
-    logits = rng.normal(0, spread, size=(n_obs, 4)) + 3 * np.eye(4)[truth]
+    truth = rng.integers(n_types, size=n_obs)
+    embedding = rng.normal(0, spread, size=(n_obs, n_types)) + 3 * np.eye(n_types)[truth]
     codes, is_wrong = truth.copy(), rng.random(n_obs) < wrong
-    codes[is_wrong] = (truth[is_wrong] + rng.integers(1, 4, size=is_wrong.sum())) % 4
-    return logits, codes, is_wrong
+    codes[is_wrong] = (truth[is_wrong] + rng.integers(1, n_types, size=is_wrong.sum())) % n_types
+    return embedding.argmax(axis=1), codes, embedding, is_wrong
 
 
-def test_wrong_labels_are_found_and_hardly_any_right_one():
-    logits, codes, is_wrong = simulated(2000, 0.2)
-    doubted = doubtful_labels(logits, codes)
-    assert doubted[is_wrong].mean() > 0.5
-    assert doubted[~is_wrong].mean() < 0.01
+def test_wrong_labels_are_found_and_no_right_one():
+    called, codes, embedding, is_wrong = simulated(2000, 0.2)
+    doubted = doubtful_labels(called, codes, embedding)
+    assert doubted[is_wrong].mean() > 0.95
+    assert not doubted[~is_wrong].any()
 
 
-def test_right_labels_are_not_doubted():
-    logits, codes, _ = simulated(2000, 0.0)
-    assert doubtful_labels(logits, codes).mean() < 0.002
+def test_both_must_contradict():
+    called, codes, embedding, is_wrong = simulated(500, 0.2)
+    # Networks that call every cell by its label contradict none.
+    assert not doubtful_labels(codes, codes, embedding).any()
+    # Neighbours at random are mostly of no one label.
+    anywhere = np.random.default_rng(0).normal(size=embedding.shape)
+    assert doubtful_labels(called, codes, anywhere)[is_wrong].mean() < 0.7
+    # Where networks mistake right labels, the neighbours protect them.
+    mistaken = (called + 1) % 4
+    assert not doubtful_labels(mistaken, codes, embedding)[~is_wrong].any()
 
 
 @given(seed=st.integers(0, 200), wrong=st.sampled_from([0.1, 0.4, 0.8]), spread=st.sampled_from([0.5, 2.0, 5.0]))
 @settings(max_examples=40, deadline=None)
 def test_doubted_cells_are_those_of_the_rule(seed, wrong, spread):
-    """A loop over cells with the rule in words; labels that would lose too many are spared."""
-    logits, codes, _ = simulated(60, wrong, spread=spread, seed=seed)
-    p = fit_calibration(logits, codes, allowance=0.0).probabilities(logits)
-    usual = [p[codes == label, label].mean() if (codes == label).any() else 1.0 for label in range(4)]
-    expected = []
-    for own, row in zip(codes, p, strict=True):
-        called = row.argmax()
-        expected.append(called != own and row[called] >= usual[called] - 1e-9 and row[called] >= 3 * row[own])
-    expected = np.array(expected)
+    """A loop over cells with the rule in words."""
+    called, codes, embedding, _ = simulated(60, wrong, spread=spread, seed=seed)
+    trains = np.random.default_rng(seed).random(60) < 0.9
+    expected, own = np.zeros(60, dtype=bool), np.zeros(60)
+    for i in range(60):
+        distance = np.linalg.norm(embedding - embedding[i], axis=1)
+        nearest = [j for j in np.argsort(distance) if j != i][:10]
+        votes = [sum(codes[j] == label for j in nearest) for label in range(4)]
+        own[i] = votes[codes[i]]
+        expected[i] = trains[i] and called[i] != codes[i] and max(votes) >= 3 * max(own[i], 0.5)
     for label in range(4):
-        left = (codes == label).sum() - expected[codes == label].sum()
-        if left < 3 or left < 0.2 * (codes == label).sum():
-            expected[codes == label] = False
-    np.testing.assert_array_equal(doubtful_labels(logits, codes), expected)
+        n_cells = (trains & (codes == label)).sum()
+        found = sorted(np.flatnonzero(expected & (codes == label)), key=lambda i: own[i])
+        for i in found[max(0, min(4 * n_cells // 5, n_cells - 3)) :]:
+            expected[i] = False
+    np.testing.assert_array_equal(doubtful_labels(called, codes, embedding, trains=trains), expected)
 
 
-@pytest.mark.parametrize("n_right", [0, 2, 3])
-def test_rare_labels_are_spared_where_hardly_any_cell_would_be_left(n_right):
-    logits, codes, _ = simulated(300, 0.0)
+@pytest.mark.parametrize("n_right", [0, 2, 6])
+def test_a_label_keeps_three_of_its_cells_those_most_like_it(n_right):
+    called, codes, embedding, _ = simulated(300, 0.0, spread=0.1)
     own = np.flatnonzero(codes == 3)
-    codes[codes == 3] = 0
-    codes[own] = np.where(np.arange(len(own)) < n_right, 3, 0)
-    wrong = np.flatnonzero(codes == 1)[:6]
-    codes[wrong], logits[wrong] = 3, [0, 15, 0, 0]  # called label 1, and surely
-    doubted = doubtful_labels(logits, codes)
-    assert doubted[wrong].all() == (n_right == 3)
-    assert doubted[wrong].any() == (n_right == 3)
+    codes[own[n_right:]], called[own[n_right:]] = 0, 0
+    embedding[own[n_right:]] = [3, 0, 0, 0]
+    wrong = np.flatnonzero(codes == 1)[:5]
+    codes[wrong] = 3
+    doubted = doubtful_labels(called, codes, embedding)
+    assert doubted[wrong].sum() == min(5, 5 + n_right - 3)
+    assert not doubted[own].any()
 
 
-def test_networks_that_learned_nothing_doubt_nothing():
-    rng = np.random.default_rng(0)
-    assert not doubtful_labels(rng.normal(0, 0.01, size=(300, 4)), rng.integers(4, size=300)).any()
+def test_a_rare_type_that_networks_do_not_know_keeps_its_own_cells():
+    """Of 30 cells 9 are right and lie together; networks call all 30 otherwise, the right ones too."""
+    called, codes, embedding, _ = simulated(1500, 0.0, spread=0.1)
+    right = np.flatnonzero(codes == 3)
+    codes[right[9:]], embedding[right[9:]] = 0, [3, 0, 0, 0]
+    called[right] = 0
+    wrong = np.flatnonzero(codes == 1)[:21]
+    codes[wrong] = 3
+    doubted = doubtful_labels(called, codes, embedding)
+    np.testing.assert_array_equal(np.flatnonzero(doubted), wrong)
 
 
-def test_a_label_keeps_cells_that_train_not_only_held_out_ones():
-    logits, codes, _ = simulated(300, 0.0)
-    wrong, right = np.flatnonzero(codes == 1)[:6], np.flatnonzero(codes == 3)
-    codes[right[3:]] = 0
-    logits[right[3:]] = [15, 0, 0, 0]
-    codes[wrong], logits[wrong] = 3, [0, 15, 0, 0]  # called label 1, and surely
-    assert doubtful_labels(logits, codes)[wrong].all()
-    # The three cells that would be left are held out: none would train.
-    assert not doubtful_labels(logits, codes, trains=~np.isin(np.arange(300), right[:3]))[wrong].any()
-    # Cells that do not train are not doubted.
-    trains = np.arange(300) != wrong[0]
-    np.testing.assert_array_equal(doubtful_labels(logits, codes, trains=trains)[wrong], trains[wrong])
+def test_cells_that_do_not_train_vote_but_are_not_doubted():
+    called, codes, embedding, is_wrong = simulated(300, 0.2)
+    every = doubtful_labels(called, codes, embedding)
+    trains = np.ones(300, dtype=bool)
+    trains[np.flatnonzero(is_wrong)[::2]] = False
+    np.testing.assert_array_equal(doubtful_labels(called, codes, embedding, trains=trains), every & trains)
+
+
+@pytest.mark.parametrize("n_obs", [0, 1, 2, 10, 12])
+def test_few_cells_and_cells_that_are_all_the_same(n_obs):
+    codes = np.arange(n_obs) % 2
+    found = doubtful_labels(1 - codes, codes, np.zeros((n_obs, 3)))
+    assert found.shape == (n_obs,)
+    assert not found.any()

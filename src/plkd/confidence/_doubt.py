@@ -1,28 +1,32 @@
-"""Labels that cells of the same label contradict."""
+"""Labels that other cells contradict."""
 
 from __future__ import annotations
 
 import numpy as np
+from sklearn.neighbors import NearestNeighbors
 
-from plkd.confidence._calibration import fit_calibration
-
-#: A label keeps this share of its cells and this many; where fewer would be left, the label is hard rather than wrong.
+#: Cells that vote on a cell's label.
+N_NEIGHBOURS = 10
+#: As many times as the cell's own label, at least, the neighbours have another one.
+ODDS = 3.0
+#: A label keeps this share of its cells and this many, those that are most like it.
 KEPT_SHARE = 0.2
 KEPT_CELLS = 3
-#: The label that a doubted cell is called is at least this many times as probable as its own.
-ODDS = 3.0
-_ROUNDING = 1e-9
 
 
-def doubtful_labels(logits: np.ndarray, codes: np.ndarray, *, trains: np.ndarray | None = None) -> np.ndarray:
-    """Return which held-out cells are called otherwise, and surely, by networks that did not see them.
+def doubtful_labels(
+    called: np.ndarray, codes: np.ndarray, embedding: np.ndarray, *, trains: np.ndarray | None = None
+) -> np.ndarray:
+    """Return the cells whose labels are contradicted both by networks that did not see them and by their neighbours.
 
     Parameters
     ----------
-    logits
-        Of networks that did not see the cells, shape ``(n_obs, n_labels)``.
+    called
+        What networks call the cells that did not see them, codes of shape ``(n_obs,)``.
     codes
         The cells' labels, shape ``(n_obs,)``.
+    embedding
+        The cells' places, found without labels, shape ``(n_obs, n_components)``.
     trains
         Whether each cell is to train, bool, shape ``(n_obs,)``: only these are doubted, and enough of these are left of each
         label. None: all.
@@ -33,20 +37,29 @@ def doubtful_labels(logits: np.ndarray, codes: np.ndarray, *, trains: np.ndarray
 
     Notes
     -----
-    Confident learning (Northcutt et al. 2021, section 3.1): a cell is doubted if the most probable label is not its own, and
-    at least as probable as that label is on average in cells that have it; here also three times as probable as its own, so that
-    networks that learned little doubt nothing. The labels of rare and hard types are spared: none
-    is doubted where under a fifth of a label's cells, or fewer than three, would be left.
+    A cell is doubted if it is not called by its label and one other label is at least three times as frequent as its own among
+    its ten nearest neighbours (edited nearest neighbours, Wilson 1972, with a margin; a label without neighbours counts as
+    half of one). The two look at different things: the networks learned from wrong labels too, and call a rare type by the
+    labels that were mixed into it, whereas its cells still lie together; and neighbours mix types that differ by few features,
+    which networks tell apart. A label keeps a fifth of its cells, and three: those with most neighbours of the label.
     """
-    probabilities = fit_calibration(logits, codes, allowance=0.0).probabilities(logits)
-    n_labels = probabilities.shape[1]
-    own = probabilities[np.arange(len(codes)), codes]
     trains = np.ones(len(codes), dtype=bool) if trains is None else trains
-    counts = np.bincount(codes, minlength=n_labels)
-    usual = np.where(counts > 0, np.bincount(codes, weights=own, minlength=n_labels) / np.maximum(counts, 1), 1.0)
-    called, most = probabilities.argmax(axis=1), probabilities.max(axis=1)
-    # Most cells of a label share one probability, the highest level of the calibration: their mean may lie above it by rounding.
-    doubted = trains & (called != codes) & (most >= usual[called] - _ROUNDING) & (most >= ODDS * own)
-    counts = np.bincount(codes[trains], minlength=n_labels)
-    left = counts - np.bincount(codes[doubted], minlength=n_labels)
-    return doubted & (left >= np.maximum(KEPT_SHARE * counts, KEPT_CELLS))[codes]
+    doubted = np.zeros(len(codes), dtype=bool)
+    contradicted = np.flatnonzero(trains & (called != codes))
+    if not len(contradicted) or len(codes) <= N_NEIGHBOURS:
+        return doubted
+    found = NearestNeighbors(n_neighbors=N_NEIGHBOURS + 1).fit(embedding).kneighbors(embedding[contradicted])[1]
+    n_labels = int(max(codes.max(), called.max())) + 1
+    votes = np.zeros((len(contradicted), n_labels))
+    for i, cell in enumerate(contradicted):
+        # Not the cell itself; among cells that are all the same it may be missing.
+        votes[i] = np.bincount(codes[found[i][found[i] != cell][:N_NEIGHBOURS]], minlength=n_labels)
+    own = np.take_along_axis(votes, codes[contradicted][:, None], axis=1)[:, 0]
+    doubted[contradicted] = votes.max(axis=1) >= ODDS * np.maximum(own, 0.5)
+    for label in np.unique(codes[doubted]):
+        which = np.flatnonzero(doubted[contradicted] & (codes[contradicted] == label))
+        n_cells = int((trains & (codes == label)).sum())
+        most = max(0, min(int((1 - KEPT_SHARE) * n_cells), n_cells - KEPT_CELLS))
+        least_like_it = which[np.argsort(own[which], kind="stable")]
+        doubted[contradicted[least_like_it[most:]]] = False
+    return doubted

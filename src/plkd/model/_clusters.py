@@ -8,14 +8,13 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from sklearn.cluster import MiniBatchKMeans
-from sklearn.decomposition import TruncatedSVD
 
 from plkd.data import ModalitySpec, Rows, Table
-from plkd.model._reference import ReferenceTable, scaled_values
+from plkd.model._embedding import embed_cells
+from plkd.model._reference import ReferenceTable
 
 logger = logging.getLogger("plkd")
 
-_COMPONENTS = 30
 _SEED = 0
 
 
@@ -42,28 +41,14 @@ def cluster_cells(tables: Sequence[tuple[ModalitySpec, Table]], n_obs: int, batc
 
     Notes
     -----
-    Truncated singular value decomposition of each modality's scaled values, Harmony over batches, k-means. About a third of
+    Embedding (:func:`plkd.model._embedding.embed_cells`), Harmony over batches, k-means. About a third of
     the square root of the number of cells, between 8 and 40, are more clusters than there are types: neighbouring ones cost
     little, whereas types in one cluster would be pulled together.
     """
-    measured = {
-        spec.kind: np.ones(n_obs, dtype=bool) if table.position is None else table.position >= 0
-        for spec, table in tables
-    }
-    most = max(mask.sum() for mask in measured.values())
-    first = next(kind for kind, mask in measured.items() if mask.sum() == most)
-    chosen = measured[first]
-    parts = []
-    for spec, table in tables:
-        if (measured[spec.kind] & chosen).sum() < chosen.sum():
-            continue
-        rows = np.flatnonzero(chosen) if table.position is None else table.position[chosen]
-        values = scaled_values(ReferenceTable(spec, Rows(table.matrix)), rows)
-        n_components = min(_COMPONENTS, min(values.shape) - 1)
-        components = TruncatedSVD(n_components, random_state=_SEED).fit_transform(values)
-        components -= components.mean(axis=0)
-        parts.append(components / np.sqrt(np.square(components).sum(axis=1).mean()))
-    embedding = np.hstack(parts)
+    chosen, embedding = embed_cells(
+        {spec.kind: (ReferenceTable(spec, Rows(table.matrix)), table.position) for spec, table in tables},
+        np.arange(n_obs),
+    )
     if len(np.unique(batch[chosen])) > 1:
         embedding = _without_batches(embedding, batch[chosen])
     n_clusters = int(np.clip(np.sqrt(len(embedding)) / 3, 8, 40))

@@ -15,6 +15,8 @@ from tqdm.auto import tqdm
 from plkd.confidence import Calibration, Confidence, LabelCentres, Part, doubtful_labels, fit_calibration, fit_centres
 from plkd.data import Cells, ModalitySpec
 from plkd.inference import run_student, run_teacher
+from plkd.model._embedding import embed_cells
+from plkd.model._reference import ReferenceTable
 from plkd.module import PLKDModule
 from plkd.nn import InputScaling, Student
 from plkd.presets import Preset, StudentTraining
@@ -171,11 +173,17 @@ class ConfidenceMixin:
             return np.array([], dtype=np.int64)
         numbers = left_out.found["cells"]
         trains = np.isin(numbers, split.train)
-        doubtful = numbers[doubtful_labels(left_out.found["logits"], cells.labels[numbers], trains=trains)]
+        tables = {
+            spec.kind: (ReferenceTable(spec, own.rows), own.position)
+            for spec, own in ((spec, cells.modalities[spec.kind]) for spec in self._specs)
+        }
+        embedded, embedding = embed_cells(tables, numbers)
+        called, some = left_out.found["logits"][embedded].argmax(axis=1), numbers[embedded]
+        doubtful = some[doubtful_labels(called, cells.labels[some], embedding, trains=trains[embedded])]
         if len(doubtful):
             logger.info(
-                "%d of %d labels are doubtful: called otherwise, and surely, by Students that did not see the cells. These "
-                "cells do not train (model.doubtful_indices)",
+                "%d of %d labels are doubtful: Students that did not see the cells and their neighbours call them otherwise. "
+                "These cells do not train (model.doubtful_indices)",
                 len(doubtful),
                 trains.sum(),
             )
