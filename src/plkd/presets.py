@@ -171,7 +171,7 @@ class ConfidenceSettings:
         Parts of the reference that are left out in turn, at least 2; each costs a training of the Student. 0: probabilities
         are the softmax as it is, there is no novelty, and no label is doubted.
     drop_doubtful
-        Keep cells from training that are called otherwise, and surely, by Students that did not see them
+        Keep cells from training whose labels are contradicted by Students that did not see them and by their neighbours
         (:func:`plkd.confidence.doubtful_labels`).
     """
 
