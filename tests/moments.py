@@ -79,7 +79,7 @@ def in_child(work: Callable[[], object], *, killed_after: float | None = None) -
         # The threads of OpenMP are not forked: torch would wait for them for ever. The alarm ends what waits all the same.
         torch.set_num_threads(1)
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        signal.alarm(60)
+        signal.alarm(200)
         try:
             work()
             os._exit(0)
@@ -88,4 +88,6 @@ def in_child(work: Callable[[], object], *, killed_after: float | None = None) -
     if killed_after is not None:
         time.sleep(killed_after)
         os.kill(child, signal.SIGKILL)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert code != -signal.SIGALRM, "the child waited for ever"
+    return code

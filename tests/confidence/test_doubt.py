@@ -93,9 +93,19 @@ def test_cells_that_do_not_train_vote_but_are_not_doubted():
     np.testing.assert_array_equal(doubtful_labels(called, codes, embedding, trains=trains), every & trains)
 
 
-@pytest.mark.parametrize("n_obs", [0, 1, 2, 10, 12])
+@pytest.mark.parametrize("n_obs", [0, 1, 2, 10, 12, 40])
 def test_few_cells_and_cells_that_are_all_the_same(n_obs):
-    codes = np.arange(n_obs) % 2
+    codes = np.arange(n_obs) * 2 // max(n_obs, 1)
     found = doubtful_labels(1 - codes, codes, np.zeros((n_obs, 3)))
     assert found.shape == (n_obs,)
     assert not found.any()
+
+
+def test_the_order_of_the_cells_does_not_matter():
+    """Cells of few values, many of which lie equally far from each other, in a file sorted by label."""
+    rng = np.random.default_rng(0)
+    embedding = rng.poisson(0.5, size=(600, 3)).astype(float)
+    codes = np.repeat([0, 1, 2], 200)
+    doubted = doubtful_labels((codes + 1) % 3, codes, embedding)
+    share = [doubted[codes == label].mean() for label in range(3)]
+    assert max(share) - min(share) < 0.1

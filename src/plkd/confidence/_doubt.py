@@ -24,7 +24,7 @@ def doubtful_labels(
     called
         What networks call the cells that did not see them, codes of shape ``(n_obs,)``.
     codes
-        The cells' labels, shape ``(n_obs,)``.
+        The cells' labels, shape ``(n_obs,)``; all cells have one.
     embedding
         The cells' places, found without labels, shape ``(n_obs, n_components)``.
     trains
@@ -39,7 +39,8 @@ def doubtful_labels(
     -----
     A cell is doubted if it is not called by its label and one other label is at least three times as frequent as its own among
     its ten nearest neighbours (edited nearest neighbours, Wilson 1972, with a margin; a label without neighbours counts as
-    half of one). The two look at different things: the networks learned from wrong labels too, and call a rare type by the
+    half of one; it need not be what the networks call the cell). Cells with ten others exactly like them are not doubted. The
+    two look at different things: the networks learned from wrong labels too, and call a rare type by the
     labels that were mixed into it, whereas its cells still lie together; and neighbours mix types that differ by few features,
     which networks tell apart. A label keeps a fifth of its cells, and three: those with most neighbours of the label.
     """
@@ -48,14 +49,20 @@ def doubtful_labels(
     contradicted = np.flatnonzero(trains & (called != codes))
     if not len(contradicted) or len(codes) <= N_NEIGHBOURS:
         return doubted
-    found = NearestNeighbors(n_neighbors=N_NEIGHBOURS + 1).fit(embedding).kneighbors(embedding[contradicted])[1]
+    # Of cells that lie equally far the first are found: in any order but that of the labels.
+    order = np.random.default_rng(0).permutation(len(codes))
+    distance, found = (
+        NearestNeighbors(n_neighbors=N_NEIGHBOURS + 1).fit(embedding[order]).kneighbors(embedding[contradicted])
+    )
+    found = order[found]
     n_labels = int(max(codes.max(), called.max())) + 1
     votes = np.zeros((len(contradicted), n_labels))
     for i, cell in enumerate(contradicted):
         # Not the cell itself; among cells that are all the same it may be missing.
         votes[i] = np.bincount(codes[found[i][found[i] != cell][:N_NEIGHBOURS]], minlength=n_labels)
     own = np.take_along_axis(votes, codes[contradicted][:, None], axis=1)[:, 0]
-    doubted[contradicted] = votes.max(axis=1) >= ODDS * np.maximum(own, 0.5)
+    # Where all of them are the same, such as cells without a count, they are neighbours by chance.
+    doubted[contradicted] = (votes.max(axis=1) >= ODDS * np.maximum(own, 0.5)) & (distance[:, -1] > 0)
     for label in np.unique(codes[doubted]):
         which = np.flatnonzero(doubted[contradicted] & (codes[contradicted] == label))
         n_cells = int((trains & (codes == label)).sum())

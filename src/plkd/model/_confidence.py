@@ -185,7 +185,7 @@ class ConfidenceMixin:
                 "%d of %d labels are doubtful: Students that did not see the cells and their neighbours call them otherwise. "
                 "These cells do not train (model.doubtful_indices)",
                 len(doubtful),
-                trains.sum(),
+                trains[embedded].sum(),
             )
         return doubtful
 

@@ -28,8 +28,8 @@ def embed_cells(
 
     Returns
     -------
-    Which of the cells are embedded, bool, shape ``(n_obs,)``: those that have the modalities most of them have. And their
-    components, of each such modality at most 30, centred and scaled alike. The same data give the same.
+    Which of the cells are embedded, bool, shape ``(n_obs,)``: those that have the modality most of them have. And their
+    components: at most 30 of each modality that all of these have, centred and scaled alike. The same data give the same.
     """
     row_of = {kind: numbers if position is None else position[numbers] for kind, (_, position) in tables.items()}
     n_measured = {kind: int((rows >= 0).sum()) for kind, rows in row_of.items()}
