@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from plkd.confidence import doubtful_labels
 
 
-def simulated(n_obs: int, wrong: float, *, n_types: int = 4, spread: float = 0.5, seed: int = 0):
+def simulated(n_obs: int, wrong: float, *, spread: float = 0.5, seed: int = 0):
     """Return what networks call cells, labels some of which are wrong, the cells' places, and which labels are wrong."""
     rng = np.random.default_rng(seed)
-    truth = rng.integers(n_types, size=n_obs)
-    embedding = rng.normal(0, spread, size=(n_obs, n_types)) + 3 * np.eye(n_types)[truth]
+    truth = rng.integers(4, size=n_obs)
+    embedding = rng.normal(0, spread, size=(n_obs, 4)) + 3 * np.eye(4)[truth]
     codes, is_wrong = truth.copy(), rng.random(n_obs) < wrong
-    codes[is_wrong] = (truth[is_wrong] + rng.integers(1, n_types, size=is_wrong.sum())) % n_types
+    codes[is_wrong] = (truth[is_wrong] + rng.integers(1, 4, size=is_wrong.sum())) % 4
     return embedding.argmax(axis=1), codes, embedding, is_wrong
 
 
