@@ -9,6 +9,7 @@ import pytest
 from anndata import read_h5ad
 
 from plkd import PLKD, Annotator
+from plkd.annotator._file import FORMAT
 
 
 @pytest.fixture(scope="module")
@@ -106,9 +107,9 @@ def test_wrong_folders_are_refused(trained, tmp_path):
 
 
 def test_newer_format_is_refused(annotator, tmp_path, monkeypatch):
-    monkeypatch.setattr("plkd.annotator._annotator.FORMAT", 3)
+    monkeypatch.setattr("plkd.annotator._annotator.FORMAT", FORMAT + 1)
     annotator.save(tmp_path / "a")
-    with pytest.raises(ValueError, match=r"format 3; this plkd reads up to 2"):
+    with pytest.raises(ValueError, match=rf"format {FORMAT + 1}; this plkd reads up to {FORMAT}"):
         Annotator.load(tmp_path / "a")
 
 

@@ -5,24 +5,31 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from plkd.confidence import Confidence, Part, fit_centres
+from plkd.confidence import Confidence, Part, Places, fit_centres
 
 KINDS = ("rna", "protein")
 
 
-def part(seed: int, *, allowance: float = 0.0) -> Part:
+def part(seed: int, *, allowance: float = 0.0, surrounded: float = np.nan) -> Part:
+    """Held-out cells of three labels, each ``surrounded`` times as far with its neighbours as alone; NaN: not known."""
     rng = np.random.default_rng(seed)
     codes = rng.integers(3, size=80)
     logits = rng.normal(size=(80, 3)) + 2 * np.eye(3)[codes]
     latent = (rng.normal(size=(80, 4)) + codes[:, None]).astype(np.float32)
     centres = fit_centres(latent, codes)
-    return Part.fit(logits, codes, centres.distance(latent), centres, allowance=allowance)
+    distance = centres.distance(latent)
+    return Part.fit(logits, codes, distance, surrounded * distance, centres, allowance=allowance)
 
 
 @pytest.fixture
 def confidence() -> Confidence:
-    parts = {("rna",): part(0), ("protein",): part(1), ("rna", "protein"): part(2, allowance=0.1)}
-    return Confidence(KINDS, parts, "as the test wants it")
+    parts = {
+        ("rna",): part(0, surrounded=0.1),
+        ("protein",): part(1),
+        ("rna", "protein"): part(2, allowance=0.1, surrounded=0.5),
+    }
+    profiles = {"rna": np.ones((3, 5), dtype=np.float32), "protein": np.zeros((3, 2), dtype=np.float32)}
+    return Confidence(KINDS, parts, profiles, "as the test wants it")
 
 
 @pytest.fixture
@@ -35,18 +42,36 @@ def query() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def test_each_cell_goes_by_the_part_of_what_it_was_measured_in(confidence, query):
     logits, latent, measured = query
     found = confidence.probabilities(logits, measured)
-    novelty, shift = confidence.novelty(latent, measured)
+    novelty, shift = confidence.novelty(latent, logits, measured)
     assert shift == 1.0  # twenty cells of each: too few to judge
     for i, subset in enumerate([("rna", "protein"), ("rna",), ("protein",)]):
         own, rows = confidence.parts[subset], slice(i, None, 3)
         np.testing.assert_array_equal(found[rows], own.calibration.probabilities(logits[rows]))
-        distance = own.novelty.centres.distance(latent[rows])
-        np.testing.assert_array_equal(novelty[rows], own.novelty.score(distance))
+        distance = own.centres.distance(latent[rows])
+        np.testing.assert_array_equal(novelty[rows], own.alone.score(distance))
+
+
+def test_cells_with_neighbours_go_by_the_scale_of_such_and_only_where_there_is_one(confidence):
+    rng = np.random.default_rng(5)
+    latent, logits = rng.normal(size=(180, 4)).astype(np.float32), rng.normal(size=(180, 3))
+    measured = np.repeat([[True, True], [True, False], [False, True]], 60, axis=0)
+    cells = {"rna": rng.normal(size=(180, 3)), "protein": rng.normal(size=(180, 2))}
+    places = Places(cells, {"rna": np.eye(3), "protein": np.ones((3, 2))}, np.ones(180, dtype=bool))
+    found, _ = confidence.novelty(latent, logits, measured, places)
+    alone, _ = confidence.novelty(latent, logits, measured)
+    for subset, start in ((("rna", "protein"), 0), (("rna",), 60)):
+        own, rows = confidence.parts[subset], np.arange(start, start + 60)
+        distance = places.of(rows, subset).surround(own.centres.distance(latent[rows]), logits[rows])
+        expected = own.surrounded.score(distance, own.surrounded.shift(distance))
+        np.testing.assert_array_equal(found[rows], expected)
+    np.testing.assert_array_equal(found[120:], alone[120:])  # proteins: no cells were held out together
+    few = Places(cells, places.labels, np.arange(180) % 2 == 0)
+    np.testing.assert_array_equal(confidence.novelty(latent, logits, measured, few)[0], alone)
 
 
 def test_a_set_that_no_held_out_cell_had_goes_by_the_one_most_like_it(query):
     logits, _, measured = query
-    one = Confidence(("rna", "protein", "atac"), {("rna",): part(0), ("rna", "protein"): part(1)}, "")
+    one = Confidence(("rna", "protein", "atac"), {("rna",): part(0), ("rna", "protein"): part(1)}, {}, "")
     all_three = np.ones((60, 3), dtype=bool)
     expected = one.parts["rna", "protein"].calibration.probabilities(logits)
     np.testing.assert_array_equal(one.probabilities(logits, all_three), expected)
@@ -60,8 +85,9 @@ def test_shift_is_judged_for_each_set_of_modalities_apart(confidence):
     latent = (rng.normal(size=(120, 4)) + codes[:, None]).astype(np.float32)
     measured = np.repeat([[True, False], [False, True]], 60, axis=0)
     latent[60:] *= 5
-    rna, shift = confidence.novelty(latent[:60], measured[:60])
-    both, shift_both = confidence.novelty(latent, measured)
+    logits = np.zeros((120, 3))
+    rna, shift = confidence.novelty(latent[:60], logits[:60], measured[:60])
+    both, shift_both = confidence.novelty(latent, logits, measured)
     np.testing.assert_array_equal(both[:60], rna)
     assert shift < 1.5 < shift_both <= 2
 
@@ -82,7 +108,7 @@ def test_sets_take_the_thresholds_of_the_part(confidence, query):
 def test_no_cells_give_empty_answers(confidence):
     none = np.empty((0, 2), dtype=bool)
     assert confidence.probabilities(np.empty((0, 3)), none).shape == (0, 3)
-    assert confidence.novelty(np.empty((0, 4)), none)[0].shape == (0,)
+    assert confidence.novelty(np.empty((0, 4)), np.empty((0, 3)), none)[0].shape == (0,)
     assert confidence.prediction_sets(np.empty((0, 3)), none, 0.9).shape == (0, 3)
 
 
@@ -93,9 +119,12 @@ def test_arrays_bring_it_back_bit_for_bit(confidence, query):
     assert all(isinstance(value, np.ndarray) and value.dtype != object for value in arrays.values())
     again = Confidence.from_arrays(KINDS, arrays, first.note)
     assert (again.kinds, again.note, list(again.parts)) == (first.kinds, first.note, list(first.parts))
+    assert again.parts["protein",].surrounded is None
+    assert again.parts["rna",].surrounded.tail == confidence.parts["rna",].surrounded.tail
+    assert list(again.profiles) == ["rna", "protein"]
     probabilities = first.probabilities(logits, measured)
     np.testing.assert_array_equal(probabilities, confidence.probabilities(logits, measured))
     np.testing.assert_array_equal(again.probabilities(logits, measured), probabilities)
-    np.testing.assert_array_equal(again.novelty(latent, measured)[0], first.novelty(latent, measured)[0])
+    np.testing.assert_array_equal(again.novelty(latent, logits, measured)[0], first.novelty(latent, logits, measured)[0])
     for name, value in again.to_arrays().items():
         np.testing.assert_array_equal(value, arrays[name])

@@ -119,7 +119,7 @@ def test_vote_is_announced_in_one_line(caplog):
     clusters = pd.Series(["a", "a", "a", ""], name="obs['leiden']")
     with caplog.at_level(logging.INFO, logger="plkd"):
         output, measured = StudentOutput(logits, np.zeros((4, 2))), np.ones((4, 1), dtype=bool)
-        table = annotate_cells(output, measured, LABELS, clusters.index, None, clusters=clusters)
+        table = annotate_cells(output, None, measured, LABELS, clusters.index, None, clusters=clusters)
     assert caplog.messages == ["Majority vote over 1 clusters of obs['leiden']: 1 labels changed"]
     assert table["label"].tolist() == ["B", "B", "B", "T"]
 

@@ -28,7 +28,7 @@ def make():
 def test_both_stacks_and_both_kinds_of_data_are_kept():
     assert {"/".join(folder.parts[-3:]) for folder in FOLDERS} >= {
         f"format_{number}/scvi_{version}/{kind}"
-        for number in (1, 2)
+        for number in (1, 2, 3)
         for version in ("1.4.2", "1.5.1")
         for kind in ("anndata", "mudata")
     }
@@ -62,7 +62,7 @@ def test_fixture_trains_on_and_is_saved_in_the_present_format(make, folder, tmp_
 
 
 def test_hops_reach_the_model_and_what_it_is_built_from(make, monkeypatch):
-    """Two formats ahead: one hop changes a setting that the networks are built with, the next adds an attribute."""
+    """One format ahead: the first hop changes a setting that the networks are built with, the last adds an attribute."""
     from plkd.model import _files
 
     def to_2(saved):
@@ -72,12 +72,20 @@ def test_hops_reach_the_model_and_what_it_is_built_from(make, monkeypatch):
 
     folder = FIXTURES / "format_1" / "scvi_1.4.2" / "anndata"
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    first = _files.HOPS.get(1, dict)
-    hops = {1: lambda saved: to_2(first(saved)), 2: lambda saved: {**saved, "added_": "by the second hop"}}
-    monkeypatch.setattr(_files, "FORMAT", 3)
+    first, last = _files.HOPS[1], _files.FORMAT
+    hops = {
+        **_files.HOPS,
+        1: lambda saved: to_2(first(saved)),
+        last: lambda saved: {**saved, "added_": "by the last hop"},
+    }
+    monkeypatch.setattr(_files, "FORMAT", last + 1)
     monkeypatch.setattr(_files, "HOPS", hops)
     model = PLKD.load(folder, accelerator="cpu")
-    assert (model.format_, model.added_, model._settings.student_training.temperature) == (3, "by the second hop", 7.0)
+    assert (model.format_, model.added_, model._settings.student_training.temperature) == (
+        last + 1,
+        "by the last hop",
+        7.0,
+    )
     expected = json.loads((folder / "expected.json").read_text(encoding="utf-8"))["student"]
     np.testing.assert_allclose(model.predict(make.make_adata(), soft=True), expected, atol=1e-5)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
@@ -86,9 +94,9 @@ def test_hops_reach_the_model_and_what_it_is_built_from(make, monkeypatch):
 def test_hops_reach_the_annotator(monkeypatch):
     from plkd.annotator import _file
 
-    first = _file.HOPS.get(1, dict)
-    hops = {1: first, 2: lambda about: {**about, "labels": [name.lower() for name in about["labels"]]}}
-    monkeypatch.setattr(_file, "FORMAT", 3)
+    last = _file.FORMAT
+    hops = {**_file.HOPS, last: lambda about: {**about, "labels": [name.lower() for name in about["labels"]]}}
+    monkeypatch.setattr(_file, "FORMAT", last + 1)
     monkeypatch.setattr(_file, "HOPS", hops)
     assert Annotator.load(FIXTURES / "format_1" / "scvi_1.4.2" / "anndata").labels == ["b", "nk", "t"]
 

@@ -14,7 +14,7 @@ from scipy.special import softmax
 
 from plkd import PLKD, Annotator, add_annotation, presets
 from plkd.annotator._file import read_annotator
-from plkd.inference import run_student
+from plkd.inference import run_in_surroundings, run_student
 
 COLUMNS = ["label", "confidence", "novelty", "runner_up", "rejected", "reason"]
 FAST = {"teacher": {"lr": 1e-2}, "student": {"lr": 1e-2}}
@@ -51,9 +51,21 @@ class CutOff(pl.Callback):
             raise KeyboardInterrupt
 
 
-def held_out_novelty(model) -> np.ndarray:
+def held_out_novelty(model, name: str) -> np.ndarray:
     """Recompute the novelty of the held-out cells from the distances that are kept."""
-    return model._confidence.parts["rna",].novelty.score(np.asarray(model.confidence_["arrays"]["rna.distances"]))
+    scale = getattr(model._confidence.parts["rna",], name)
+    return scale.score(np.asarray(scale.knots))
+
+
+def surroundings(model, query):
+    """Return a query's distances, alone and with neighbours, and the part of the confidence that judges them."""
+    cells, _ = model._cells(query)
+    part, scaling = model._confidence.parts["rna",], model._scaling()
+    output, places = run_in_surroundings(
+        scaling, model.module.student, cells, np.arange(query.n_obs), model._confidence.profiles
+    )
+    alone = part.centres.distance(output.latent)
+    return alone, places.surround(alone, output.logits), part
 
 
 def test_held_out_predictions_are_of_every_reference_cell(model):
@@ -86,9 +98,10 @@ def test_soft_predictions_are_the_calibrated_logits_and_hard_ones_are_theirs(mod
 
 
 @pytest.mark.parametrize("rate", [0.05, 0.2])
-def test_held_out_cells_are_rejected_at_the_stated_rate(model, rate):
+@pytest.mark.parametrize("name", ["alone", "surrounded"])
+def test_held_out_cells_are_rejected_at_the_stated_rate(model, rate, name):
     # Of 1,001 quantiles of the distances each is one held-out cell in a thousand.
-    assert (held_out_novelty(model) > 1 - rate).mean() == pytest.approx(rate, abs=2e-3)
+    assert (held_out_novelty(model, name) > 1 - rate).mean() == pytest.approx(rate, abs=2e-3)
 
 
 def test_cells_of_a_new_type_are_novel_and_known_ones_are_not(model, data):
@@ -258,15 +271,31 @@ def test_shift_of_the_whole_query_is_said_and_taken_out(model, data, caplog):
     # Half of each count replaced by counts without any pattern: every cell moves.
     query.X = rng.binomial(query.X.toarray().astype(int), 0.4) + rng.poisson(1.0, size=query.shape)
     query.X = query.X.astype(np.float32)
-    cells, _ = model._cells(query)
-    latent = model.get_latent_representation(query)
-    scale = model._confidence.parts["rna",].novelty
-    shift = scale.shift(scale.centres.distance(latent))
+    _, distance, part = surroundings(model, query)
+    shift = part.surrounded.shift(distance)
     assert shift > 1.2
     with caplog.at_level(logging.INFO, logger="plkd"):
         table = model.annotate(query)
     assert f"lie {shift:.1f} times as far" in caplog.text
-    np.testing.assert_array_equal(table["novelty"], scale.score(scale.centres.distance(latent), shift))
+    np.testing.assert_array_equal(table["novelty"], part.surrounded.score(distance, shift))
+
+
+def test_a_handful_of_cells_is_judged_one_by_one(model, data):
+    query = data[1][:49].copy()
+    table, alone = model.annotate(query), model._confidence.parts["rna",].alone
+    distance = model._confidence.parts["rna",].centres.distance(model.get_latent_representation(query))
+    np.testing.assert_array_equal(table["novelty"], alone.score(distance))
+    one_by_one = pd.concat([model.annotate(query, indices=[i]) for i in range(5)])
+    np.testing.assert_allclose(one_by_one["novelty"], table["novelty"][:5], atol=1e-4)
+
+
+def test_profiles_are_the_labels_mean_values(model):
+    counts = model.adata.X.toarray()
+    values = np.log1p(1e4 * counts / counts.sum(axis=1, keepdims=True))
+    train, truth = model.train_indices_, model.adata.obs["cell_type"].astype(str).to_numpy()
+    for label, profile in zip(model.labels, model._confidence.profiles["rna"], strict=True):
+        own = train[truth[train] == label]
+        np.testing.assert_allclose(profile, values[own].mean(axis=0), rtol=1e-4, atol=1e-5)
 
 
 def test_cells_left_out_of_the_table_are_missing_and_can_be_written(model, data, tmp_path):
@@ -299,13 +328,15 @@ class TestModalities:
         query = make_mdata(60, seed=1)
         part = joint._confidence.parts["protein",]
         cells, _ = joint._cells(query["prot"])
-        out = run_student(dict(joint.module.scaling.items()), joint.module.student, cells, np.arange(60))
+        out = run_student(joint._scaling(), joint.module.student, cells, np.arange(60))
         table = joint.annotate(query["prot"])
         np.testing.assert_array_equal(
             joint.predict(query["prot"], soft=True), part.calibration.probabilities(out.logits)
         )
-        distance = part.novelty.centres.distance(out.latent)
-        np.testing.assert_array_equal(table["novelty"], part.novelty.score(distance, part.novelty.shift(distance)))
+        # Folds of 24 cells: too few to judge a cell by its neighbours.
+        assert part.surrounded is None
+        distance = part.centres.distance(out.latent)
+        np.testing.assert_array_equal(table["novelty"], part.alone.score(distance, part.alone.shift(distance)))
         restricted = joint.annotate(query, modality="prot").loc[table.index]
         np.testing.assert_allclose(restricted["confidence"], table["confidence"], rtol=1e-4)
 

@@ -8,7 +8,7 @@ import scanpy as sc
 import torch
 from anndata import AnnData
 
-from plkd.nn import RNAScaling, scale_batch
+from plkd.nn import RNAScaling, scale_batch, unweighted_batch, weigh_batch
 
 
 def test_equals_scanpys_normalize_total_and_log1p():
@@ -96,3 +96,15 @@ def test_each_modality_of_a_mini_batch_is_scaled_by_its_own_constants():
     out = scale_batch(scaling, batch)
     torch.testing.assert_close(out["rna"], torch.tensor([[5000.0, 0]]).log1p())
     assert torch.equal(out["other"], batch["x"]["other"])
+
+
+def test_values_without_weights_are_what_the_weights_are_applied_to():
+    weighted = {"rna": RNAScaling(torch.full((4,), 0.25))}
+    weighted["rna"].weight.copy_(torch.tensor([0.0, 0.5, 1.0, 2.0]))
+    plain = {"rna": RNAScaling(torch.full((4,), 0.25))}
+    x = torch.tensor([[3.0, 0, 1, 4], [0, 0, 0, 1]])
+    for scale in ("counts", "log"):
+        batch = {"x": {"rna": x}, "scale": {"rna": (scale, torch.tensor([True, True, False, True]))}}
+        values = unweighted_batch(weighted, batch)
+        torch.testing.assert_close(values["rna"], scale_batch(plain, batch)["rna"])
+        torch.testing.assert_close(weigh_batch(weighted, values)["rna"], scale_batch(weighted, batch)["rna"])

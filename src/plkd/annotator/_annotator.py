@@ -129,9 +129,19 @@ class Annotator:
         with _opened(adata) as data, self._cells(data) as (cells, names):
             chosen = inference.chosen_cells(cells.n_obs, indices)
             clusters = inference.clusters_of(data, over_clustering, chosen)
-            output, measured = self._run_student(cells, chosen, batch_size, progress=progress)
+            output, places = inference.run_in_surroundings(
+                self._scaling,
+                self._student,
+                cells,
+                chosen,
+                {} if self.confidence is None else self.confidence.profiles,
+                batch_size=batch_size,
+                progress="Annotating" if progress else None,
+            )
+            measured = cells.measured()[chosen]
         return inference.annotate_cells(
             output,
+            places,
             measured,
             self.labels,
             names[chosen],
@@ -217,15 +227,15 @@ class Annotator:
         """Return the Student's output, what each cell was measured in, and the cells' names."""
         with self._cells(adata) as (cells, names):
             chosen = inference.chosen_cells(cells.n_obs, indices)
-            output, measured = self._run_student(cells, chosen, batch_size, progress=progress)
-        return output, measured, names[chosen]
-
-    def _run_student(
-        self, cells: Cells, chosen: np.ndarray, batch_size: int | None, *, progress: bool
-    ) -> tuple[inference.StudentOutput, np.ndarray]:
-        bar = "Annotating" if progress else None
-        output = inference.run_student(self._scaling, self._student, cells, chosen, batch_size=batch_size, progress=bar)
-        return output, cells.measured()[chosen]
+            output = inference.run_student(
+                self._scaling,
+                self._student,
+                cells,
+                chosen,
+                batch_size=batch_size,
+                progress="Annotating" if progress else None,
+            )
+            return output, cells.measured()[chosen], names[chosen]
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write ``annotator.safetensors`` into a folder.

@@ -16,7 +16,7 @@ from plkd._migrate import Hops, migrate
 
 FILE_NAME = "annotator.safetensors"
 #: Version of the format; raised when it changes, together with a hop from the one before.
-FORMAT = 2
+FORMAT = 3
 
 
 def _uncalibrated(about: dict[str, Any]) -> dict[str, Any]:
@@ -26,8 +26,13 @@ def _uncalibrated(about: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _of_single_cells(about: dict[str, Any]) -> dict[str, Any]:
+    """Format 2 knew no surroundings: the confidence stays as it is, and novelty goes by single cells."""
+    return about
+
+
 #: By format, the function that turns the description of one into that of the next.
-HOPS: Hops = {1: _uncalibrated}
+HOPS: Hops = {1: _uncalibrated, 2: _of_single_cells}
 _BLANK = "0" * 64
 _MARK = b'"sha256":"'
 

@@ -8,6 +8,7 @@ from plkd.confidence._crossed import crossed_probabilities
 from plkd.confidence._doubt import doubtful_labels
 from plkd.confidence._novelty import LabelCentres, Novelty, fit_centres, fit_novelty
 from plkd.confidence._sets import prediction_sets, set_thresholds
+from plkd.confidence._surroundings import Places, surrounded_distance
 
 __all__ = [
     "Calibration",
@@ -15,6 +16,7 @@ __all__ = [
     "LabelCentres",
     "Novelty",
     "Part",
+    "Places",
     "crossed_probabilities",
     "doubtful_labels",
     "fit_calibration",
@@ -23,4 +25,5 @@ __all__ = [
     "fit_temperature",
     "prediction_sets",
     "set_thresholds",
+    "surrounded_distance",
 ]

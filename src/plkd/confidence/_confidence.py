@@ -11,8 +11,11 @@ import numpy as np
 from plkd.confidence._calibration import Calibration, fit_calibration
 from plkd.confidence._novelty import LabelCentres, Novelty, fit_novelty
 from plkd.confidence._sets import prediction_sets, set_thresholds
+from plkd.confidence._surroundings import Places
 
 Subset = tuple[str, ...]
+#: Stands where a set of modalities stands in the names of the other arrays.
+_PROFILES = "profiles"
 
 
 @dataclass(frozen=True)
@@ -21,8 +24,15 @@ class Part:
 
     Attributes
     ----------
-    calibration, novelty
+    calibration
         Fitted to held-out cells.
+    centres
+        Of the labels in the latent space of the Student that answers.
+    alone
+        Scale of distances of single cells, fitted to held-out cells.
+    surrounded
+        Scale of distances of cells and their neighbours (:func:`surrounded_distance`); None where too few cells were held out
+        together.
     own
         Probability of the true label of each held-out cell, shape ``(n_held_out,)``.
     codes
@@ -30,7 +40,9 @@ class Part:
     """
 
     calibration: Calibration
-    novelty: Novelty
+    centres: LabelCentres
+    alone: Novelty
+    surrounded: Novelty | None
     own: np.ndarray
     codes: np.ndarray
 
@@ -40,6 +52,7 @@ class Part:
         logits: np.ndarray,
         codes: np.ndarray,
         distances: np.ndarray,
+        surrounded: np.ndarray,
         centres: LabelCentres,
         *,
         allowance: float,
@@ -54,6 +67,9 @@ class Part:
             True labels, shape ``(n_held_out,)``.
         distances
             To the centres of those Students, shape ``(n_held_out,)``.
+        surrounded
+            Those of the cells and their neighbours among the cells held out with them, shape ``(n_held_out,)``; NaN where
+            these were too few.
         centres
             Of the Student that answers.
         allowance
@@ -61,16 +77,17 @@ class Part:
         """
         calibration = fit_calibration(logits, codes, allowance=allowance)
         own = calibration.probabilities(logits)[np.arange(len(codes)), codes]
-        return cls(calibration, fit_novelty(centres, distances), own, codes)
+        known = surrounded[~np.isnan(surrounded)]
+        return cls(calibration, centres, fit_novelty(distances), fit_novelty(known) if len(known) else None, own, codes)
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Return everything as arrays; :meth:`from_arrays` reads them back."""
         return {
             **self.calibration.to_arrays(),
-            "whitening": self.novelty.centres.whitening.astype(np.float32),
-            "centres": self.novelty.centres.centres.astype(np.float32),
-            "distances": self.novelty.knots,
-            "tail": np.array([self.novelty.tail]),
+            "whitening": self.centres.whitening.astype(np.float32),
+            "centres": self.centres.centres.astype(np.float32),
+            **_named(self.alone, ""),
+            **({} if self.surrounded is None else _named(self.surrounded, "surrounded_")),
             "own": self.own.astype(np.float64),
             "codes": self.codes.astype(np.int32),
         }
@@ -79,10 +96,22 @@ class Part:
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Part:
         """Read the result of :meth:`to_arrays`."""
         a = {name: np.asarray(value) for name, value in arrays.items()}
-        centres = LabelCentres(a["whitening"].astype(np.float64), a["centres"].astype(np.float64))
         return cls(
-            Calibration.from_arrays(a), Novelty(centres, a["distances"], float(a["tail"][0])), a["own"], a["codes"]
+            Calibration.from_arrays(a),
+            LabelCentres(a["whitening"].astype(np.float64), a["centres"].astype(np.float64)),
+            _read(a, ""),
+            _read(a, "surrounded_") if "surrounded_distances" in a else None,
+            a["own"],
+            a["codes"],
         )
+
+
+def _named(scale: Novelty, prefix: str) -> dict[str, np.ndarray]:
+    return {f"{prefix}distances": scale.knots, f"{prefix}tail": np.array([scale.tail])}
+
+
+def _read(arrays: Mapping[str, np.ndarray], prefix: str) -> Novelty:
+    return Novelty(arrays[f"{prefix}distances"], float(arrays[f"{prefix}tail"][0]))
 
 
 @dataclass(frozen=True)
@@ -95,12 +124,16 @@ class Confidence:
         The model's modalities, in order.
     parts
         By set of modalities, its kinds in the order of ``kinds``.
+    profiles
+        By modality the mean scaled values of each label's cells, shape ``(n_labels, n_features)``, float32; empty where novelty
+        goes by single cells.
     note
         How the held-out cells were made, in words.
     """
 
     kinds: Subset
     parts: dict[Subset, Part]
+    profiles: dict[str, np.ndarray]
     note: str
 
     def probabilities(self, logits: np.ndarray, measured: np.ndarray) -> np.ndarray:
@@ -114,25 +147,33 @@ class Confidence:
             Whether each cell was measured in each modality, bool, shape ``(n_obs, n_modalities)``.
         """
         found = np.empty(logits.shape, dtype=np.float64)
-        for part, rows in self._by_part(measured):
+        for part, _, rows in self._by_part(measured):
             found[rows] = part.calibration.probabilities(logits[rows])
         return found
 
-    def novelty(self, latent: np.ndarray, measured: np.ndarray) -> tuple[np.ndarray, float]:
+    def novelty(
+        self, latent: np.ndarray, logits: np.ndarray, measured: np.ndarray, places: Places | None = None
+    ) -> tuple[np.ndarray, float]:
         """Return each cell's novelty, in [0, 1], and the largest shift that was taken out.
 
         Parameters
         ----------
         latent
             Shape ``(n_obs, n_latent)``.
-        measured
+        logits, measured
             As in :meth:`probabilities`.
+        places
+            Of the cells; None: each cell is judged by itself.
         """
         found, most = np.empty(len(latent)), 1.0
-        for part, rows in self._by_part(measured):
-            distance = part.novelty.centres.distance(latent[rows])
-            shift = part.novelty.shift(distance)
-            found[rows], most = part.novelty.score(distance, shift), max(most, shift)
+        for part, kinds, rows in self._by_part(measured):
+            distance, scale = part.centres.distance(latent[rows]), part.alone
+            if places is not None and part.surrounded is not None:
+                surrounded = places.of(rows, kinds).surround(distance, logits[rows])
+                if surrounded is not None:
+                    distance, scale = surrounded, part.surrounded
+            shift = scale.shift(distance)
+            found[rows], most = scale.score(distance, shift), max(most, shift)
         return found, most
 
     def prediction_sets(self, probabilities: np.ndarray, measured: np.ndarray, coverage: float) -> np.ndarray:
@@ -148,34 +189,41 @@ class Confidence:
             Share of the cells of each label whose set holds it, in (0, 1).
         """
         found = np.empty(probabilities.shape, dtype=bool)
-        for part, rows in self._by_part(measured):
+        for part, _, rows in self._by_part(measured):
             thresholds = set_thresholds(part.own, part.codes, probabilities.shape[1], coverage)
             found[rows] = prediction_sets(probabilities[rows], thresholds)
         return found
 
-    def _by_part(self, measured: np.ndarray) -> list[tuple[Part, np.ndarray]]:
+    def _by_part(self, measured: np.ndarray) -> list[tuple[Part, Subset, np.ndarray]]:
+        """Return for each set of modalities that cells have: the part that serves it, the set, and the cells."""
         patterns, which = np.unique(measured, axis=0, return_inverse=True)
         which = which.ravel()
-        return [(self._nearest(pattern), np.flatnonzero(which == i)) for i, pattern in enumerate(patterns)]
+        sets = [tuple(kind for kind, there in zip(self.kinds, own, strict=True) if there) for own in patterns]
+        return [(self._nearest(own), own, np.flatnonzero(which == i)) for i, own in enumerate(sets)]
 
-    def _nearest(self, measured: np.ndarray) -> Part:
+    def _nearest(self, kinds: Subset) -> Part:
         """Return the part of a set of modalities or, where no held-out cell had it, of the set most like it."""
-        own = {kind for kind, there in zip(self.kinds, measured, strict=True) if there}
+        own = set(kinds)
         return self.parts[max(self.parts, key=lambda subset: (-len(own ^ set(subset)), -len(subset)))]
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Return everything but the note as arrays, named by set of modalities and content."""
-        return {
+        of_parts = {
             f"{'+'.join(subset)}.{name}": value
             for subset, part in self.parts.items()
             for name, value in part.to_arrays().items()
         }
+        return of_parts | {f"{_PROFILES}.{kind}": profile for kind, profile in self.profiles.items()}
 
     @classmethod
     def from_arrays(cls, kinds: Sequence[str], arrays: Mapping[str, Any], note: str) -> Confidence:
         """Read the result of :meth:`to_arrays`."""
         parts: dict[Subset, dict[str, np.ndarray]] = {}
+        profiles: dict[str, np.ndarray] = {}
         for name, value in arrays.items():
             subset, _, content = name.partition(".")
+            if subset == _PROFILES:
+                profiles[content] = np.asarray(value)
+                continue
             parts.setdefault(tuple(subset.split("+")), {})[content] = value
-        return cls(tuple(kinds), {subset: Part.from_arrays(own) for subset, own in parts.items()}, note)
+        return cls(tuple(kinds), {subset: Part.from_arrays(own) for subset, own in parts.items()}, profiles, note)

@@ -1,10 +1,12 @@
-"""How far a cell lies from every label of the reference."""
+"""How far a cell lies from every label of the reference, and what that is on the scale of held-out cells."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
+
+from plkd.confidence._surroundings import LEAST_CELLS
 
 #: Share of a label's spread that is spread evenly over all directions, so that directions without any do not blow up.
 _RIDGE = 1e-3
@@ -14,8 +16,6 @@ _N_KNOTS = 1001
 TAIL = 0.95
 #: A query's cells may lie this much further out, as a whole, before that counts as novelty.
 MOST_SHIFT = 2.0
-#: With fewer cells a query's shift is not judged.
-_LEAST_CELLS = 50
 
 
 @dataclass(frozen=True)
@@ -77,15 +77,12 @@ class Novelty:
 
     Attributes
     ----------
-    centres
-        Of the Student that answers.
     knots
         Quantiles of the distances of held-out cells, each to the centres of a Student that did not see it, increasing.
     tail
         Mean excess of those beyond the quantile ``TAIL``.
     """
 
-    centres: LabelCentres
     knots: np.ndarray
     tail: float
 
@@ -101,7 +98,7 @@ class Novelty:
         distance
             Of the query's cells, shape ``(n_obs,)``.
         """
-        if len(distance) < _LEAST_CELLS:
+        if len(distance) < LEAST_CELLS:
             return 1.0
         middle = float(np.interp(0.5, np.linspace(0, 1, len(self.knots)), self.knots))
         return float(np.clip(np.median(distance) / max(middle, 1e-12), 1.0, MOST_SHIFT))
@@ -128,17 +125,15 @@ class Novelty:
         return share
 
 
-def fit_novelty(centres: LabelCentres, distances: np.ndarray) -> Novelty:
+def fit_novelty(distances: np.ndarray) -> Novelty:
     """Return the scale of novelty.
 
     Parameters
     ----------
-    centres
-        Of the Student that answers.
     distances
         Of held-out cells, each to the centres of a Student that did not see it, shape ``(n_held_out,)``.
     """
     knots = np.quantile(distances, np.linspace(0, 1, _N_KNOTS))
     edge = np.quantile(distances, TAIL)
     beyond = distances[distances > edge] - edge
-    return Novelty(centres, knots, float(beyond.mean()) if len(beyond) else max(1e-3 * float(edge), 1e-12))
+    return Novelty(knots, float(beyond.mean()) if len(beyond) else max(1e-3 * float(edge), 1e-12))

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from plkd.inference._alignment import alignment_report
 from plkd.inference._attribution import pattern_attribution
+from plkd.inference._axes import Axes, find_axes
+from plkd.inference._batches import batch_size_for, chosen_cells, to_device
 from plkd.inference._membership import features_in_words, members, membership_by_kind, names_by_kind
 from plkd.inference._modality import JOINT, kind_of, modality_weights, restricted
 from plkd.inference._rename import rename_features
-from plkd.inference._run import StudentOutput, batch_size_for, chosen_cells, run_student, to_device
+from plkd.inference._run import StudentOutput, run_student
+from plkd.inference._surroundings import run_in_surroundings
 from plkd.inference._table import (
     add_annotation,
     annotate_cells,
@@ -22,6 +25,7 @@ from plkd.inference._vote import clusters_of, majority_vote
 
 __all__ = [
     "JOINT",
+    "Axes",
     "StudentOutput",
     "TeacherOutputs",
     "add_annotation",
@@ -33,6 +37,7 @@ __all__ = [
     "chosen_cells",
     "clusters_of",
     "features_in_words",
+    "find_axes",
     "kind_of",
     "majority_vote",
     "members",
@@ -44,6 +49,7 @@ __all__ = [
     "rejection_rate",
     "rename_features",
     "restricted",
+    "run_in_surroundings",
     "run_student",
     "run_teacher",
     "set_frame",

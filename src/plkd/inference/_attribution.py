@@ -9,7 +9,7 @@ import scipy.sparse as sp
 import torch
 
 from plkd.data import Cells
-from plkd.inference._run import batches, to_device
+from plkd.inference._batches import batches, to_device
 from plkd.nn import InputScaling, Student, dense, scale_batch
 
 

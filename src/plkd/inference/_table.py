@@ -13,7 +13,7 @@ from mudata import MuData
 from scipy.special import softmax
 
 from plkd._arguments import check_type
-from plkd.confidence import Confidence
+from plkd.confidence import Confidence, Places
 from plkd.inference._run import StudentOutput
 from plkd.inference._vote import majority_vote
 
@@ -30,6 +30,7 @@ _CALIBRATE = "train it with held-out folds (`preset.confidence.n_folds`, 5 by de
 
 def annotate_cells(
     output: StudentOutput,
+    places: Places | None,
     measured: np.ndarray,
     labels: Sequence[str],
     obs_names: pd.Index,
@@ -43,8 +44,8 @@ def annotate_cells(
 
     Parameters
     ----------
-    output
-        The Student's, for all cells.
+    output, places
+        Of :func:`run_in_surroundings`, for all cells.
     measured
         Whether each cell was measured in each modality, bool, shape ``(n_obs, n_modalities)``.
     labels
@@ -69,7 +70,7 @@ def annotate_cells(
     probabilities = probability_frame(output.logits, labels, obs_names, confidence, measured)
     novelty, shift = None, 1.0
     if confidence is not None:
-        novelty, shift = confidence.novelty(output.latent, measured)
+        novelty, shift = confidence.novelty(output.latent, output.logits, measured, places)
     if shift >= _SHIFTED:
         logger.info(
             "The query's cells lie %.1f times as far from the labels of the reference as held-out cells do; novelty is "

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from plkd.data import Cells
-from plkd.inference._run import batches, to_device
+from plkd.inference._batches import batches, to_device
 from plkd.nn import InputScaling, Teacher, attention_rollout, scale_batch
 
 #: Cells at a time where all attention weights are held: n_tokens^2 values per cell and block.

@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 
 from plkd.confidence import Calibration, Confidence, LabelCentres, Part, doubtful_labels, fit_calibration, fit_centres
 from plkd.data import Cells, ModalitySpec
-from plkd.inference import run_student, run_teacher
+from plkd.inference import run_in_surroundings, run_student, run_teacher
 from plkd.model._embedding import embed_cells
 from plkd.model._reference import ReferenceTable
 from plkd.module import PLKDModule
@@ -23,6 +23,7 @@ from plkd.presets import Preset, StudentTraining
 from plkd.train import Split, cross_fit, make_folds
 from plkd.train._checkpoint import Checkpoint
 from plkd.train._gains import set_gains
+from plkd.train._weights import label_spread
 
 logger = logging.getLogger("plkd")
 
@@ -48,7 +49,7 @@ class LeftOut:
     ----------
     found
         ``cells`` (numbers, increasing), ``logits`` from all that a cell was measured in, and for each set of modalities its
-        logits and its distances to the labels' centres.
+        logits and its distances to the labels, alone and with its neighbours.
     subsets
         Those sets.
     note
@@ -206,11 +207,13 @@ class ConfidenceMixin:
                 found[f"{name}.logits"][rows],
                 cells.labels[own],
                 found[f"{name}.distance"][rows],
+                found[f"{name}.surrounded"][rows],
                 centres,
                 allowance=allowance,
             )
         note = left_out.note + (f"; one batch: confidence lowered by {allowance:.0%}" if allowance else "")
-        confidence = Confidence(tuple(cells.modalities), parts, note)
+        profiles = _profiles(self._scaling(), cells, split.train, self.module.n_labels)
+        confidence = Confidence(tuple(cells.modalities), parts, profiles, note)
         self.confidence_ = {"arrays": confidence.to_arrays(), "note": note, "teacher": None}
         if teacher and len(split.validation) >= _LEAST_CELLS:
             logits = run_teacher(self._scaling(), self.module.teacher, cells, split.validation).logits
@@ -234,9 +237,10 @@ def _fold_outputs(
     held: np.ndarray,
     subsets: Sequence[tuple[str, ...]],
 ) -> dict[str, np.ndarray]:
-    """Return the held-out cells of a fold, their logits, and for each set of modalities logits and distances to the centres.
+    """Return the held-out cells of a fold, their logits, and for each set of modalities logits and distances to the labels.
 
-    Zeros stand where a cell was not measured in all of a set.
+    Zeros stand where a cell was not measured in all of a set. The cells of the fold are taken for a query: a cell's neighbours
+    are among them. NaN stands where they are too few for that.
     """
     student.gain.fill_(1)
     # Of the fold itself, as the model's own gains are of its held-out cells.
@@ -248,15 +252,19 @@ def _fold_outputs(
         held,
     )
     found = {"cells": held, "logits": run_student(scaling, student, cells, held).logits}
+    profiles = _profiles(scaling, cells, train, student.head.out_features)
     for subset in subsets:
         own = _all_of(cells, subset, held)
         rows, name = np.searchsorted(held, own), "+".join(subset)
-        logits, distance = np.zeros_like(found["logits"]), np.zeros(len(held))
+        logits, distance, surrounded = np.zeros_like(found["logits"]), np.zeros(len(held)), np.full(len(held), np.nan)
         if len(own):
-            out = run_student(scaling, student, cells.only(*subset), own)
+            out, places = run_in_surroundings(scaling, student, cells.only(*subset), own, profiles)
             logits[rows] = out.logits
             distance[rows] = _centres(scaling, student, cells, subset, train).distance(out.latent)
-        found |= {f"{name}.logits": logits, f"{name}.distance": distance}
+            with_neighbours = None if places is None else places.surround(distance[rows], out.logits)
+            if with_neighbours is not None:
+                surrounded[rows] = with_neighbours
+        found |= {f"{name}.logits": logits, f"{name}.distance": distance, f"{name}.surrounded": surrounded}
     return found
 
 
@@ -284,6 +292,22 @@ def _centres(
     train = train[np.where(known, measured.all(axis=0), measured.any(axis=0))[train]]
     some = _thinned(train, cells.labels[train])
     return fit_centres(run_student(scaling, student, cells.only(*subset), some).latent, cells.labels[some])
+
+
+def _profiles(
+    scaling: Mapping[str, InputScaling], cells: Cells, train: np.ndarray, n_labels: int
+) -> dict[str, np.ndarray]:
+    """Return by modality the mean scaled values of the labels' cells; of a label without such cells, of all cells."""
+    some, found = _thinned(train, cells.labels[train]), {}
+    for kind, layer in scaling.items():
+        spread = label_spread(cells, some, kind, layer)
+        if spread is None:
+            found[kind] = np.zeros((n_labels, len(layer.weight)), dtype=np.float32)
+            continue
+        overall = spread.counts @ spread.means / spread.counts.sum()
+        found[kind] = np.tile(overall.astype(np.float32), (n_labels, 1))
+        found[kind][spread.codes] = spread.means
+    return found
 
 
 def _thinned(cells: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -24,7 +24,7 @@ from plkd.presets import Preset
 logger = logging.getLogger("plkd")
 
 #: Version of what a saved model holds; raised when that changes, together with a hop from the one before.
-FORMAT = 2
+FORMAT = 3
 
 
 def _uncalibrated(saved: dict[str, Any]) -> dict[str, Any]:
@@ -38,8 +38,13 @@ def _uncalibrated(saved: dict[str, Any]) -> dict[str, Any]:
     return {**saved, "confidence_": None, "held_out_": None, "init_params_": init_params}
 
 
+def _of_single_cells(saved: dict[str, Any]) -> dict[str, Any]:
+    """Format 2 knew no surroundings: the confidence stays as it is, and novelty goes by single cells."""
+    return saved
+
+
 #: By format, the function that turns the saved attributes of one into those of the next.
-HOPS: Hops = {1: _uncalibrated}
+HOPS: Hops = {1: _uncalibrated, 2: _of_single_cells}
 #: Names that scvi-tools gives to data saved with a model.
 DATA_FILES = ("adata.h5ad", "mdata.h5mu")
 #: What reading a file raises that is not what its name says.

@@ -128,9 +128,9 @@ class PredictionMixin:
 
         * ``label``, categorical;
         * ``confidence``: the label's probability, in [0, 1], calibrated on held-out cells of the reference;
-        * ``novelty``: the share of held-out cells that lie nearer to a label's centre in the latent space, in [0, 1], so
-          that 0.95 means the same for every reference. If the query as a whole lies further out, as cells of another
-          protocol do, this shift is taken out first, up to twice the distance, and said. NaN if the model was not calibrated;
+        * ``novelty``: the share of held-out cells that, with their neighbours, lie nearer to their labels, in [0, 1], so that
+          0.95 means the same for every reference. If the query as a whole lies further out, as cells of another protocol do,
+          this shift is taken out first, up to twice the distance, and said. NaN if the model was not calibrated;
         * ``runner_up``: the most probable of the other labels;
         * ``rejected``: whether ``novelty`` is above 1 - ``unknown``;
         * ``reason``: why, ``"unlike the reference"`` or ``"between A and B"``; empty for cells that are not rejected;
@@ -148,16 +148,25 @@ class PredictionMixin:
 
         Notes
         -----
-        Equal numbers of votes go to the label with the larger sum of confidence. The shift is that of the cells of this
-        call: annotate a query whole rather than in parts.
+        Equal numbers of votes go to the label with the larger sum of confidence. Novelty compares a cell with the others of
+        this call (:func:`plkd.confidence.surrounded_distance`): annotate a query whole rather than in parts.
         """
         self._check_ready("student")
         confidence = self._confidence
         inference.rejection_rate(unknown, unknown_label, self.labels, confidence)
         cells, names, chosen = self._chosen(adata, indices, modality)
         clusters = inference.clusters_of(self.adata if adata is None else adata, over_clustering, chosen)
+        output, places = inference.run_in_surroundings(
+            self._scaling(),
+            self.module.student,
+            cells,
+            chosen,
+            {} if confidence is None else confidence.profiles,
+            batch_size=batch_size,
+        )
         return inference.annotate_cells(
-            self._run_student(cells, chosen, batch_size),
+            output,
+            places,
             cells.measured()[chosen],
             self.labels,
             names[chosen],

@@ -16,8 +16,17 @@ from plkd.nn._losses import (
     released_divergence_loss,
 )
 from plkd.nn._rollout import attention_rollout
-from plkd.nn._scaling import ATACScaling, InputScaling, ProteinScaling, RNAScaling, make_scaling, scale_batch
-from plkd.nn._sparse import InputLinear, SparseRows, Values, dense
+from plkd.nn._scaling import (
+    ATACScaling,
+    InputScaling,
+    ProteinScaling,
+    RNAScaling,
+    make_scaling,
+    scale_batch,
+    unweighted_batch,
+    weigh_batch,
+)
+from plkd.nn._sparse import InputLinear, SparseRows, Values, dense, product
 from plkd.nn._student import Student
 from plkd.nn._teacher import Teacher
 from plkd.nn._tokenizer import PatternTokenizer
@@ -44,5 +53,8 @@ __all__ = [
     "modality_shares",
     "prior_matching_loss",
     "released_divergence_loss",
+    "product",
     "scale_batch",
+    "unweighted_batch",
+    "weigh_batch",
 ]

@@ -56,10 +56,13 @@ class InputScaling(nn.Module):
         -------
         Scaled values in the form of ``x``, shape ``(n_obs, n_features)``. A cell without counts is all zero.
         """
-        scaled = x if logged else self.scaled(x, found)
-        if isinstance(scaled, SparseRows):
-            return scaled.with_values(scaled.values * self.weight[scaled.columns])
-        return scaled * self.weight
+        return self.weighted(x if logged else self.scaled(x, found))
+
+    def weighted(self, values: Values) -> Values:
+        """Return scaled values times the features' weights."""
+        if isinstance(values, SparseRows):
+            return values.with_values(values.values * self.weight[values.columns])
+        return values * self.weight
 
 
 class RNAScaling(InputScaling):
@@ -203,7 +206,7 @@ def make_scaling(kind: str, n_features: int, constants: Mapping[str, Any] | None
 
 
 def scale_batch(scaling: Mapping[str, InputScaling], batch: Mapping[str, Any]) -> dict[str, Values]:
-    """Scale a mini-batch of :class:`plkd.data.Cells`, modality by modality.
+    """Scale a mini-batch of :class:`plkd.data.Cells`, modality by modality, as the networks read it.
 
     Parameters
     ----------
@@ -216,8 +219,18 @@ def scale_batch(scaling: Mapping[str, InputScaling], batch: Mapping[str, Any]) -
     -------
     Scaled values by kind, each ``(n_obs, n_features)``; all zero where a cell lacks the modality.
     """
-    scaled = {}
+    return weigh_batch(scaling, unweighted_batch(scaling, batch))
+
+
+def unweighted_batch(scaling: Mapping[str, InputScaling], batch: Mapping[str, Any]) -> dict[str, Values]:
+    """Scale a mini-batch as :func:`scale_batch` does, but leave all features their own weight."""
+    values = {}
     for kind, layer in scaling.items():
         scale, found = batch["scale"][kind]
-        scaled[kind] = layer(batch["x"][kind], logged=scale == "log", found=found)
-    return scaled
+        values[kind] = batch["x"][kind] if scale == "log" else layer.scaled(batch["x"][kind], found)
+    return values
+
+
+def weigh_batch(scaling: Mapping[str, InputScaling], values: Mapping[str, Values]) -> dict[str, Values]:
+    """Return the result of :func:`unweighted_batch` times the features' weights."""
+    return {kind: scaling[kind].weighted(own) for kind, own in values.items()}

@@ -70,6 +70,14 @@ def dense(x: Values) -> Tensor:
     return x.to_dense() if isinstance(x, SparseRows) else x
 
 
+def product(x: Values, weight: Tensor) -> Tensor:
+    """Return a mini-batch times weights of shape ``(n_features, n_out)``, shape ``(n_obs, n_out)``."""
+    if isinstance(x, SparseRows):
+        own = x.values.to(weight.dtype)
+        return F.embedding_bag(x.columns, weight, x.offsets(), mode="sum", per_sample_weights=own)
+    return x @ weight
+
+
 class InputLinear(nn.Module):
     """A linear layer on features, dense or sparse, whose weights lie feature by feature.
 
@@ -90,10 +98,7 @@ class InputLinear(nn.Module):
     def forward(self, x: Values) -> Tensor:
         """Return shape ``(n_obs, out_features)``."""
         if isinstance(x, SparseRows):
-            weighted = F.embedding_bag(
-                x.columns, self.weight, x.offsets(), mode="sum", per_sample_weights=x.values.to(self.weight.dtype)
-            )
-            return weighted + self.bias
+            return product(x, self.weight) + self.bias
         return torch.addmm(self.bias, x, self.weight)
 
     def extra_repr(self) -> str:

@@ -23,7 +23,7 @@ from plkd.train._split import Split
 
 logger = logging.getLogger("plkd")
 
-FORMAT = 2
+FORMAT = 3
 _PARTS = ("train", "validation", "test", "unlabeled", "doubtful")
 
 

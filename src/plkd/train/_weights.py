@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from plkd.data import Cells
-from plkd.nn import InputScaling, SparseRows
+from plkd.inference import to_device
+from plkd.nn import InputScaling, SparseRows, unweighted_batch
 
 #: Dense values held at a time.
 _VALUES_AT_A_TIME = 2**23
@@ -25,14 +26,17 @@ class LabelSpread:
 
     Attributes
     ----------
+    codes
+        The labels in use, increasing, shape ``(n_labels,)``.
     means
-        Mean of each feature for each label, shape ``(n_labels, n_features)``, labels in use only.
+        Mean of each feature for each of them, shape ``(n_labels, n_features)``.
     counts
         Training cells of each label that were measured, shape ``(n_labels,)``.
     variance
         Variance of each feature over those cells, shape ``(n_features,)``.
     """
 
+    codes: np.ndarray
     means: np.ndarray
     counts: np.ndarray
     variance: np.ndarray
@@ -128,27 +132,23 @@ def label_spread(cells: Cells, train: np.ndarray, kind: str, scaling: InputScali
     if not len(train):
         return None
     own = Cells({kind: cells.modalities[kind]}, cells.n_obs)
-    before = scaling.weight.clone()
+    device, n_features = scaling.weight.device, len(scaling.weight)
     codes, labels = np.unique(cells.labels[train], return_inverse=True)
-    sums, squares = np.zeros((len(codes), len(before))), np.zeros(len(before))
-    scaling.weight.fill_(1)
-    at_a_time = int(np.clip(_VALUES_AT_A_TIME // len(before), 16, 1024))
+    sums, squares = np.zeros((len(codes), n_features)), np.zeros(n_features)
+    at_a_time = int(np.clip(_VALUES_AT_A_TIME // n_features, 16, 1024))
     for start in range(0, len(train), at_a_time):
-        batch = own[train[start : start + at_a_time]]
-        scale, found = batch["scale"][kind]
-        found = None if found is None else found.to(before.device)
-        values = scaling(batch["x"][kind].to(before.device), logged=scale == "log", found=found)
+        batch = to_device(own[train[start : start + at_a_time]], device)
+        values = unweighted_batch({kind: scaling}, batch)[kind]
         own_labels = labels[start : start + at_a_time]
         if isinstance(values, SparseRows):
             at = values.columns.cpu().numpy()
             x = values.values.double().cpu().numpy()
             np.add.at(sums, (own_labels[values.rows.cpu().numpy()], at), x)
-            squares += np.bincount(at, weights=np.square(x), minlength=len(before))
+            squares += np.bincount(at, weights=np.square(x), minlength=n_features)
         else:
             x = values.double().cpu().numpy()
             np.add.at(sums, own_labels, x)
             squares += np.square(x).sum(axis=0)
-    scaling.weight.copy_(before)
     counts = np.bincount(labels)
     variance = squares / len(train) - np.square(sums.sum(axis=0) / len(train))
-    return LabelSpread(sums / counts[:, None], counts, variance)
+    return LabelSpread(codes, sums / counts[:, None], counts, variance)
