@@ -125,6 +125,8 @@ def test_arrays_bring_it_back_bit_for_bit(confidence, query):
     probabilities = first.probabilities(logits, measured)
     np.testing.assert_array_equal(probabilities, confidence.probabilities(logits, measured))
     np.testing.assert_array_equal(again.probabilities(logits, measured), probabilities)
-    np.testing.assert_array_equal(again.novelty(latent, logits, measured)[0], first.novelty(latent, logits, measured)[0])
+    np.testing.assert_array_equal(
+        again.novelty(latent, logits, measured)[0], first.novelty(latent, logits, measured)[0]
+    )
     for name, value in again.to_arrays().items():
         np.testing.assert_array_equal(value, arrays[name])

@@ -61,8 +61,9 @@ def test_the_same_cells_give_the_same_axes(counts):
 
 def test_only_chosen_cells_are_looked_at(counts):
     chosen = np.arange(0, N_OBS, 2)
-    some, alone = find_axes(scaling_of(), cells_of(counts), chosen), find_axes(
-        scaling_of(), cells_of(counts[chosen]), np.arange(len(chosen))
+    some, alone = (
+        find_axes(scaling_of(), cells_of(counts), chosen),
+        find_axes(scaling_of(), cells_of(counts[chosen]), np.arange(len(chosen))),
     )
     assert torch.equal(some["rna"].loadings, alone["rna"].loadings)
 
@@ -93,7 +94,9 @@ def test_few_values_give_what_many_do(counts):
     cells = cells_of(wide)
     assert cells.modalities["rna"].rows.density < 0.03
     axes = find_axes(scaling_of(240), cells, np.arange(N_OBS))
-    out = run_student(scaling_of(240), Student({"rna": 240}, 3, n_hidden=(4,)).eval(), cells, np.arange(N_OBS), axes=axes)
+    out = run_student(
+        scaling_of(240), Student({"rna": 240}, 3, n_hidden=(4,)).eval(), cells, np.arange(N_OBS), axes=axes
+    )
     expected = axes["rna"].place(torch.from_numpy(logged(wide))).numpy()
     np.testing.assert_allclose(out.places["rna"], expected, atol=1e-4)
 
@@ -103,7 +106,8 @@ def test_cells_without_a_modality_do_not_shape_its_axes(counts):
     position = np.full(N_OBS, -1)
     position[10:60] = np.arange(50)
     both = Cells(
-        {"rna": Modality(Rows(sparse.csr_matrix(counts))), "protein": Modality(Rows(proteins), position=position)}, N_OBS
+        {"rna": Modality(Rows(sparse.csr_matrix(counts))), "protein": Modality(Rows(proteins), position=position)},
+        N_OBS,
     )
     alone = Cells({"protein": Modality(Rows(proteins))}, 50)
     scaling = {**scaling_of(), "protein": ProteinScaling(torch.full((6,), 3.0))}
