@@ -55,21 +55,31 @@ def test_doubted_cells_are_those_of_the_rule(seed, wrong, spread):
     for label in range(4):
         n_cells = (trains & (codes == label)).sum()
         found = sorted(np.flatnonzero(expected & (codes == label)), key=lambda i: own[i])
-        for i in found[max(0, min(4 * n_cells // 5, n_cells - 3)) :]:
+        for i in found[4 * n_cells // 5 if n_cells >= 15 else 0 :]:
             expected[i] = False
     np.testing.assert_array_equal(doubtful_labels(called, codes, embedding, trains=trains), expected)
 
 
-@pytest.mark.parametrize("n_right", [0, 2, 6])
-def test_a_label_keeps_three_of_its_cells_those_most_like_it(n_right):
-    called, codes, embedding, _ = simulated(300, 0.0, spread=0.1)
+@pytest.mark.parametrize(("n_wrong", "n_doubted"), [(14, 0), (15, 12), (20, 16)])
+def test_a_label_keeps_a_fifth_of_its_cells_and_few_cells_are_not_judged(n_wrong, n_doubted):
+    called, codes, embedding, _ = simulated(1500, 0.0, spread=0.1)
     own = np.flatnonzero(codes == 3)
-    codes[own[n_right:]], called[own[n_right:]] = 0, 0
-    embedding[own[n_right:]] = [3, 0, 0, 0]
-    wrong = np.flatnonzero(codes == 1)[:5]
+    codes[own], called[own], embedding[own] = 0, 0, [3, 0, 0, 0]
+    wrong = np.flatnonzero(codes == 1)[:n_wrong]
     codes[wrong] = 3
     doubted = doubtful_labels(called, codes, embedding)
-    assert doubted[wrong].sum() == min(5, 5 + n_right - 3)
+    assert doubted[wrong].sum() == n_doubted
+    assert not np.delete(doubted, wrong).any()
+
+
+def test_of_a_label_those_most_like_it_are_kept():
+    called, codes, embedding, _ = simulated(1500, 0.0, spread=0.1)
+    own = np.flatnonzero(codes == 3)
+    codes[own[6:]], called[own[6:]], embedding[own[6:]] = 0, 0, [3, 0, 0, 0]
+    wrong = np.flatnonzero(codes == 1)[:24]
+    codes[wrong] = 3
+    doubted = doubtful_labels(called, codes, embedding)
+    assert doubted[wrong].all()  # 24 of 30, the 6 right ones are kept
     assert not doubted[own].any()
 
 

@@ -9,9 +9,10 @@ from sklearn.neighbors import NearestNeighbors
 N_NEIGHBOURS = 10
 #: As many times as the cell's own label, at least, the neighbours have another one.
 ODDS = 3.0
-#: A label keeps this share of its cells and this many, those that are most like it.
+#: A label with fewer cells is not judged: its cells cannot be most of a cell's neighbours, and each of them counts.
+LEAST_CELLS = 15
+#: A label keeps this share of its cells, those that are most like it.
 KEPT_SHARE = 0.2
-KEPT_CELLS = 3
 
 
 def doubtful_labels(
@@ -42,7 +43,8 @@ def doubtful_labels(
     half of one; it need not be what the networks call the cell). Cells with ten others exactly like them are not doubted. The
     two look at different things: the networks learned from wrong labels too, and call a rare type by the
     labels that were mixed into it, whereas its cells still lie together; and neighbours mix types that differ by few features,
-    which networks tell apart. A label keeps a fifth of its cells, and three: those with most neighbours of the label.
+    which networks tell apart. A label keeps a fifth of its cells, those with most neighbours of the label; labels with fewer
+    than 15 cells are not doubted.
     """
     trains = np.ones(len(codes), dtype=bool) if trains is None else trains
     doubted = np.zeros(len(codes), dtype=bool)
@@ -63,10 +65,10 @@ def doubtful_labels(
     own = np.take_along_axis(votes, codes[contradicted][:, None], axis=1)[:, 0]
     # Where all of them are the same, such as cells without a count, they are neighbours by chance.
     doubted[contradicted] = (votes.max(axis=1) >= ODDS * np.maximum(own, 0.5)) & (distance[:, -1] > 0)
+    n_cells = np.bincount(codes[trains], minlength=n_labels)
+    doubted &= n_cells[codes] >= LEAST_CELLS
     for label in np.unique(codes[doubted]):
         which = np.flatnonzero(doubted[contradicted] & (codes[contradicted] == label))
-        n_cells = int((trains & (codes == label)).sum())
-        most = max(0, min(int((1 - KEPT_SHARE) * n_cells), n_cells - KEPT_CELLS))
         least_like_it = which[np.argsort(own[which], kind="stable")]
-        doubted[contradicted[least_like_it[most:]]] = False
+        doubted[contradicted[least_like_it[int((1 - KEPT_SHARE) * n_cells[label]) :]]] = False
     return doubted
