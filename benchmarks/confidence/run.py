@@ -53,6 +53,7 @@ def plkd(task: Task, seed: int) -> Answers:
         "probabilities": probabilities.to_numpy(),
         "novelty": table["novelty"].to_numpy(),
         "rejected": table["rejected"].to_numpy(),
+        "shift": np.array(table.attrs["shift"]),
         "rejected_held_out": held_out["rejected"].to_numpy(),
     }
 

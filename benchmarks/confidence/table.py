@@ -62,6 +62,7 @@ def rejection(all_runs: list[Run]) -> pd.DataFrame:
             "held-out cells": len(run["rejected_held_out"]),
             "of held-out cells": float(run["rejected_held_out"].mean()),
             "of the query": float(run["rejected"].mean()),
+            "shift": float(run["shift"]),
         }
         for run in all_runs
         if "rejected" in run

@@ -5,28 +5,30 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from plkd.confidence import Confidence, Part, Places, fit_centres
+from plkd.confidence import SIZES, Confidence, Part, Places, fit_centres
 
 KINDS = ("rna", "protein")
 
 
-def part(seed: int, *, allowance: float = 0.0, surrounded: float = np.nan) -> Part:
-    """Held-out cells of three labels, each ``surrounded`` times as far with its neighbours as alone; NaN: not known."""
+def part(seed: int, *, allowance: float = 0.0, surrounded: tuple[float, ...] = ()) -> Part:
+    """Held-out cells of three labels, with neighbours so many times as far as alone in queries of 64, 128, ... cells."""
     rng = np.random.default_rng(seed)
     codes = rng.integers(3, size=80)
     logits = rng.normal(size=(80, 3)) + 2 * np.eye(3)[codes]
     latent = (rng.normal(size=(80, 4)) + codes[:, None]).astype(np.float32)
     centres = fit_centres(latent, codes)
     distance = centres.distance(latent)
-    return Part.fit(logits, codes, distance, surrounded * distance, centres, allowance=allowance)
+    times = np.full(len(SIZES), np.nan)
+    times[: len(surrounded)] = surrounded
+    return Part.fit(logits, codes, distance, np.outer(distance, times), centres, allowance=allowance)
 
 
 @pytest.fixture
 def confidence() -> Confidence:
     parts = {
-        ("rna",): part(0, surrounded=0.1),
+        ("rna",): part(0, surrounded=(0.1, 0.05)),
         ("protein",): part(1),
-        ("rna", "protein"): part(2, allowance=0.1, surrounded=0.5),
+        ("rna", "protein"): part(2, allowance=0.1, surrounded=(0.5,)),
     }
     profiles = {"rna": np.ones((3, 5), dtype=np.float32), "protein": np.zeros((3, 2), dtype=np.float32)}
     return Confidence(KINDS, parts, profiles, "as the test wants it")
@@ -62,11 +64,31 @@ def test_cells_with_neighbours_go_by_the_scale_of_such_and_only_where_there_is_o
     for subset, start in ((("rna", "protein"), 0), (("rna",), 60)):
         own, rows = confidence.parts[subset], np.arange(start, start + 60)
         distance = places.of(rows, subset).surround(own.centres.distance(latent[rows]), logits[rows])
-        expected = own.surrounded.score(distance, own.surrounded.shift(distance))
+        scale = own.surrounded[64]
+        expected = scale.score(distance, scale.shift(distance, least=0.5))
         np.testing.assert_array_equal(found[rows], expected)
     np.testing.assert_array_equal(found[120:], alone[120:])  # proteins: no cells were held out together
     few = Places(cells, places.labels, np.arange(180) % 2 == 0)
     np.testing.assert_array_equal(confidence.novelty(latent, logits, measured, few)[0], alone)
+
+
+def test_cells_go_by_the_scale_of_the_number_of_cells_most_like_theirs(confidence):
+    own = confidence.parts["rna",]
+    assert [own.scale_for(n) for n in (50, 64, 90)] == [own.surrounded[64]] * 3
+    assert [own.scale_for(n) for n in (91, 128, 9_999)] == [own.surrounded[128]] * 3
+
+
+def test_a_part_that_serves_other_modalities_judges_cells_alone():
+    one = Confidence(("rna", "protein"), {("rna",): part(0, surrounded=(0.1,))}, {}, "")
+    rng = np.random.default_rng(5)
+    latent, logits = rng.normal(size=(60, 4)).astype(np.float32), rng.normal(size=(60, 3))
+    both = np.ones((60, 2), dtype=bool)
+    places = Places(
+        {"rna": rng.normal(size=(60, 3)), "protein": rng.normal(size=(60, 2))},
+        {"rna": np.eye(3), "protein": np.ones((3, 2))},
+        np.ones(60, dtype=bool),
+    )
+    np.testing.assert_array_equal(one.novelty(latent, logits, both, places)[0], one.novelty(latent, logits, both)[0])
 
 
 def test_a_set_that_no_held_out_cell_had_goes_by_the_one_most_like_it(query):
@@ -119,8 +141,12 @@ def test_arrays_bring_it_back_bit_for_bit(confidence, query):
     assert all(isinstance(value, np.ndarray) and value.dtype != object for value in arrays.values())
     again = Confidence.from_arrays(KINDS, arrays, first.note)
     assert (again.kinds, again.note, list(again.parts)) == (first.kinds, first.note, list(first.parts))
-    assert again.parts["protein",].surrounded is None
-    assert again.parts["rna",].surrounded.tail == confidence.parts["rna",].surrounded.tail
+    assert {kinds: list(own.surrounded) for kinds, own in again.parts.items()} == {
+        ("rna",): [64, 128],
+        ("protein",): [],
+        ("rna", "protein"): [64],
+    }
+    assert again.parts["rna",].surrounded[128].tail == confidence.parts["rna",].surrounded[128].tail
     assert list(again.profiles) == ["rna", "protein"]
     probabilities = first.probabilities(logits, measured)
     np.testing.assert_array_equal(probabilities, confidence.probabilities(logits, measured))

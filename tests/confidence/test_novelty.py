@@ -96,6 +96,14 @@ def test_shift_is_the_ratio_of_the_medians_between_1_and_2():
         assert known.shift(query) == pytest.approx(expected, rel=1e-2)
 
 
+def test_a_nearer_query_has_a_shift_below_1_only_where_that_is_allowed():
+    known = novelty(np.random.default_rng(0).gamma(5, size=4000))
+    query = np.random.default_rng(1).gamma(5, size=4000)
+    assert known.shift(0.7 * query) == 1.0
+    assert known.shift(0.7 * query, least=0.5) == pytest.approx(0.7, rel=0.05)
+    assert known.shift(0.1 * query, least=0.5) == 0.5
+
+
 def test_shift_of_few_cells_is_not_judged():
     known = novelty(np.random.default_rng(0).gamma(5, size=100))
     assert known.shift(np.full(49, 1e3)) == 1.0

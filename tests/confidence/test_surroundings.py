@@ -143,3 +143,8 @@ class TestPlaces:
         distance, logits, cells, labels = make_query(120)
         places = Places({"rna": cells}, {"rna": labels}, np.arange(120) < n_obs)
         assert (places.surround(distance, logits) is not None) is known
+
+    def test_cells_that_do_not_differ_have_none_either(self):
+        distance, logits, _, labels = make_query(120)
+        places = Places({"rna": np.zeros((120, N_AXES))}, {"rna": labels}, np.ones(120, dtype=bool))
+        assert places.surround(distance, logits) is None

@@ -8,9 +8,10 @@ from plkd.confidence._crossed import crossed_probabilities
 from plkd.confidence._doubt import doubtful_labels
 from plkd.confidence._novelty import LabelCentres, Novelty, fit_centres, fit_novelty
 from plkd.confidence._sets import prediction_sets, set_thresholds
-from plkd.confidence._surroundings import Places, surrounded_distance
+from plkd.confidence._surroundings import SIZES, Places, surrounded_distance
 
 __all__ = [
+    "SIZES",
     "Calibration",
     "Confidence",
     "LabelCentres",

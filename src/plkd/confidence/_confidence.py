@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from plkd.confidence._calibration import Calibration, fit_calibration
-from plkd.confidence._novelty import LabelCentres, Novelty, fit_novelty
+from plkd.confidence._novelty import LEAST_SHIFT, LabelCentres, Novelty, fit_novelty
 from plkd.confidence._sets import prediction_sets, set_thresholds
-from plkd.confidence._surroundings import Places
+from plkd.confidence._surroundings import SIZES, Places
 
 Subset = tuple[str, ...]
 #: Stands where a set of modalities stands in the names of the other arrays.
@@ -31,8 +31,8 @@ class Part:
     alone
         Scale of distances of single cells, fitted to held-out cells.
     surrounded
-        Scale of distances of cells and their neighbours (:func:`surrounded_distance`); None where too few cells were held out
-        together.
+        Scales of distances of cells and their neighbours (:func:`surrounded_distance`) by the number of cells; empty where too
+        few cells were held out together.
     own
         Probability of the true label of each held-out cell, shape ``(n_held_out,)``.
     codes
@@ -42,7 +42,7 @@ class Part:
     calibration: Calibration
     centres: LabelCentres
     alone: Novelty
-    surrounded: Novelty | None
+    surrounded: dict[int, Novelty]
     own: np.ndarray
     codes: np.ndarray
 
@@ -68,8 +68,8 @@ class Part:
         distances
             To the centres of those Students, shape ``(n_held_out,)``.
         surrounded
-            Those of the cells and their neighbours among the cells held out with them, shape ``(n_held_out,)``; NaN where
-            these were too few.
+            Those of the cells and their neighbours among as many of the cells held out with them as ``SIZES`` says, shape
+            ``(n_held_out, n_sizes)``; NaN where there were not so many.
         centres
             Of the Student that answers.
         allowance
@@ -77,8 +77,13 @@ class Part:
         """
         calibration = fit_calibration(logits, codes, allowance=allowance)
         own = calibration.probabilities(logits)[np.arange(len(codes)), codes]
-        known = surrounded[~np.isnan(surrounded)]
-        return cls(calibration, centres, fit_novelty(distances), fit_novelty(known) if len(known) else None, own, codes)
+        columns = {size: column[~np.isnan(column)] for size, column in zip(SIZES, surrounded.T, strict=True)}
+        scales = {size: fit_novelty(known) for size, known in columns.items() if len(known)}
+        return cls(calibration, centres, fit_novelty(distances), scales, own, codes)
+
+    def scale_for(self, n_cells: int) -> Novelty:
+        """Return the scale of the number of cells most like this one."""
+        return self.surrounded[min(self.surrounded, key=lambda size: abs(np.log(size / n_cells)))]
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Return everything as arrays; :meth:`from_arrays` reads them back."""
@@ -87,7 +92,7 @@ class Part:
             "whitening": self.centres.whitening.astype(np.float32),
             "centres": self.centres.centres.astype(np.float32),
             **_named(self.alone, ""),
-            **({} if self.surrounded is None else _named(self.surrounded, "surrounded_")),
+            **{name: value for size, own in self.surrounded.items() for name, value in _named(own, f"{size}_").items()},
             "own": self.own.astype(np.float64),
             "codes": self.codes.astype(np.int32),
         }
@@ -100,7 +105,7 @@ class Part:
             Calibration.from_arrays(a),
             LabelCentres(a["whitening"].astype(np.float64), a["centres"].astype(np.float64)),
             _read(a, ""),
-            _read(a, "surrounded_") if "surrounded_distances" in a else None,
+            {size: _read(a, f"{size}_") for size in SIZES if f"{size}_distances" in a},
             a["own"],
             a["codes"],
         )
@@ -167,12 +172,14 @@ class Confidence:
         """
         found, most = np.empty(len(latent)), 1.0
         for part, kinds, rows in self._by_part(measured):
-            distance, scale = part.centres.distance(latent[rows]), part.alone
-            if places is not None and part.surrounded is not None:
-                surrounded = places.of(rows, kinds).surround(distance, logits[rows])
+            distance, scale, least = part.centres.distance(latent[rows]), part.alone, 1.0
+            # A part that serves cells of other modalities knows nothing of distances in theirs.
+            if places is not None and part.surrounded and part is self.parts.get(kinds):
+                here = places.of(rows, kinds)
+                surrounded = here.surround(distance, logits[rows])
                 if surrounded is not None:
-                    distance, scale = surrounded, part.surrounded
-            shift = scale.shift(distance)
+                    distance, scale, least = surrounded, part.scale_for(int(here.sample.sum())), LEAST_SHIFT
+            shift = scale.shift(distance, least=least)
             found[rows], most = scale.score(distance, shift), max(most, shift)
         return found, most
 

@@ -16,6 +16,8 @@ _N_KNOTS = 1001
 TAIL = 0.95
 #: A query's cells may lie this much further out, as a whole, before that counts as novelty.
 MOST_SHIFT = 2.0
+#: With their neighbours they may lie this much nearer: the directions of a query larger than all folds follow less noise.
+LEAST_SHIFT = 0.5
 
 
 @dataclass(frozen=True)
@@ -86,8 +88,8 @@ class Novelty:
     knots: np.ndarray
     tail: float
 
-    def shift(self, distance: np.ndarray) -> float:
-        """Return how much further out the middle cell of a query lies than that of the held-out cells, in [1, 2].
+    def shift(self, distance: np.ndarray, *, least: float = 1.0) -> float:
+        """Return how much further out the middle cell of a query lies than that of the held-out cells, at most 2.
 
         Another protocol moves all cells away from the reference; that is no novelty. At most half of the query's cells may
         be of novel types for this to hold; the limit keeps a query that is novel as a whole from passing as a shift. 1 for
@@ -97,11 +99,13 @@ class Novelty:
         ----------
         distance
             Of the query's cells, shape ``(n_obs,)``.
+        least
+            What is returned where it lies nearer than this.
         """
         if len(distance) < LEAST_CELLS:
             return 1.0
         middle = float(np.interp(0.5, np.linspace(0, 1, len(self.knots)), self.knots))
-        return float(np.clip(np.median(distance) / max(middle, 1e-12), 1.0, MOST_SHIFT))
+        return float(np.clip(np.median(distance) / max(middle, 1e-12), least, MOST_SHIFT))
 
     def score(self, distance: np.ndarray, shift: float = 1.0) -> np.ndarray:
         """Return the share of held-out cells that lie nearer than each cell, in [0, 1].

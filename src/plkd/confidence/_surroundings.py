@@ -11,6 +11,8 @@ from sklearn.neighbors import NearestNeighbors
 
 #: Fewer cells have no neighbours to speak of.
 LEAST_CELLS = 50
+#: Numbers of cells for which distances are brought to a scale: few cells lie further out, for their directions follow noise.
+SIZES = (64, 128, 256, 512, 1024, 2048, 4096, 8192)
 #: The neighbour that tells how wide a neighbourhood is.
 _WIDTH = 5
 #: So many labels of so many cells are needed to tell how far the query lies off as a whole: of one type of cells, known or
@@ -46,8 +48,11 @@ class Places:
         )
 
     def surround(self, distance: np.ndarray, logits: np.ndarray) -> np.ndarray | None:
-        """Return :func:`surrounded_distance` in all modalities together; None where the sample has fewer than 50 cells."""
-        if self.sample.sum() < LEAST_CELLS:
+        """Return :func:`surrounded_distance` in all modalities together.
+
+        None where the sample has fewer than 50 cells, or cells that do not differ.
+        """
+        if self.sample.sum() < LEAST_CELLS or not any(np.ptp(cells, axis=0).any() for cells in self.cells.values()):
             return None
         cells, labels = (np.hstack(list(each.values())) for each in (self.cells, self.labels))
         return surrounded_distance(distance, logits, cells, labels, self.sample)
@@ -79,7 +84,7 @@ def surrounded_distance(
     what its labels explain; :math:`c` is what all labels have in common of it, the query's own: the median over labels of the
     mean of :math:`x_i - m_l` over the cells called so. :math:`r` and ``distance`` :math:`\delta` are averaged over the cell and
     the others of its neighbourhood (:func:`n_neighbours`) with weights :math:`\exp(-d^2 / d_5^2)`, :math:`d_5` the distance to
-    the fifth of them: a single cell's counts say little, and cells of a new type lie together. Returned is
+    the fifth of them, or the last: a single cell's counts say little, and cells of a new type lie together. Returned is
     :math:`\bar\delta^{1/3} \lVert \bar r \rVert^{2/3}`, twice as much where both are twice as far.
     """
     probabilities = softmax(logits.astype(np.float64), axis=1)
@@ -92,7 +97,7 @@ def surrounded_distance(
     for start in range(0, len(cells), _AT_A_TIME):
         rows = slice(start, start + _AT_A_TIME)
         apart, which = finder.kneighbors(cells[rows])
-        # The first is the cell itself where it is in the sample; else the farthest makes room for it.
+        # The first is the cell itself, or its like, where it is in the sample; else the farthest makes room for it.
         inside = sample[rows][:, None]
         apart = np.where(inside, apart[:, 1:], apart[:, :-1])
         which = known[np.where(inside, which[:, 1:], which[:, :-1])]
@@ -105,7 +110,7 @@ def surrounded_distance(
 
 
 def n_neighbours(n_cells: int) -> int:
-    """Return how many cells of a sample make a neighbourhood: a twentieth, but between 5 and 20.
+    """Return how many cells of a sample make a neighbourhood, the cell itself among them: a twentieth, but between 5 and 20.
 
     More would mix types in a small sample, whose cells would then seem less novel than those of a large one.
     """

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 import torch
-from sklearn.decomposition import TruncatedSVD
+from sklearn.utils.extmath import randomized_svd
 from torch import Tensor
 
 from plkd.data import Cells
@@ -21,6 +21,8 @@ MOST_CELLS, _RUN = 10_000, 50
 _MOST_FEATURES, _MOST_AXES = 2_000, 30
 #: A mean below this counts as this much, or a feature of a single count would come first.
 _LEAST_MEAN = 1e-3
+#: A variance below this share of the mean square is none.
+_LEAST_SHARE = 1e-6
 _SEED = 0
 
 
@@ -73,7 +75,7 @@ def find_axes(
     chosen
         Cell numbers; about 10,000 of them are looked at.
     batch_size
-        Cells at a time; None holds about 128 MiB of dense values.
+        Cells at a time; None holds about 128 MiB of dense values. The values of all cells looked at are held sparse.
 
     Notes
     -----
@@ -87,7 +89,7 @@ def find_axes(
         present = {kind: there.numpy() for kind, there in batch["present"].items()}
         for kind, values in unweighted_batch(scaling, to_device(batch, device)).items():
             blocks[kind].append(_csr(values)[present[kind]])
-    return {kind: _axes(sp.vstack(own), device) for kind, own in blocks.items()}
+    return {kind: _axes(sp.vstack(blocks.pop(kind), format="csr"), device) for kind in list(blocks)}
 
 
 def _csr(values: Values) -> sp.csr_matrix:
@@ -103,14 +105,15 @@ def _axes(values: sp.csr_matrix, device: torch.device) -> Axes:
     if n_obs < 2:
         return Axes(torch.from_numpy(loadings).to(device), torch.from_numpy(middle).to(device))
     mean = np.asarray(values.mean(axis=0, dtype=np.float64)).ravel()
-    square = np.asarray(values.power(2).mean(axis=0, dtype=np.float64)).ravel()
-    variance = np.maximum(square - mean**2, 0.0)
+    square = np.bincount(values.indices, np.square(values.data, dtype=np.float64), minlength=n_features) / n_obs
+    variance = square - mean**2
+    variance[variance < _LEAST_SHARE * square] = 0  # rounding
     best = np.argsort(-variance / np.maximum(mean, _LEAST_MEAN), kind="stable")[:_MOST_FEATURES]
     used = np.sort(best[variance[best] > 0])
     n_axes = min(_MOST_AXES, len(used) - 1, n_obs - 1)
     size = np.sqrt(variance[used].sum())
-    if n_axes > 0 and size > 0:
-        found = TruncatedSVD(n_axes, random_state=_SEED).fit(values[:, used]).components_.T
+    if n_axes > 0:
+        found = randomized_svd(values[:, used], n_axes, random_state=_SEED)[2].T
         loadings[used, :n_axes] = found / size
         middle[:n_axes] = mean[used] @ found / size
     return Axes(torch.from_numpy(loadings).to(device), torch.from_numpy(middle).to(device))

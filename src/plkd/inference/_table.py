@@ -64,7 +64,7 @@ def annotate_cells(
     Returns
     -------
     Columns as of :func:`annotation_table`; ``rejected`` (bool) and ``reason`` (text, empty where not rejected); with clusters
-    those of :func:`majority_vote`.
+    those of :func:`majority_vote`. ``attrs["shift"]`` is the largest shift that was taken out of the novelty.
     """
     rate = rejection_rate(unknown, unknown_label, labels, confidence)
     probabilities = probability_frame(output.logits, labels, obs_names, confidence, measured)
@@ -79,16 +79,16 @@ def annotate_cells(
         )
     table = annotation_table(probabilities, novelty)
     table = reject(table, probabilities, rate, unknown_label)
-    if clusters is None:
-        return table
-    voted = majority_vote(table, probabilities, clusters)
-    logger.info(
-        "Majority vote over %d clusters of %s: %d labels changed",
-        clusters[clusters != ""].nunique(),
-        clusters.name,
-        (voted["label"].astype(object) != voted["cell_label"].astype(object)).sum(),
-    )
-    return voted
+    if clusters is not None:
+        table = majority_vote(table, probabilities, clusters)
+        logger.info(
+            "Majority vote over %d clusters of %s: %d labels changed",
+            clusters[clusters != ""].nunique(),
+            clusters.name,
+            (table["label"].astype(object) != table["cell_label"].astype(object)).sum(),
+        )
+    table.attrs["shift"] = shift
+    return table
 
 
 def rejection_rate(

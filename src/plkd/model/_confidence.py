@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from tqdm.auto import tqdm
 
-from plkd.confidence import Calibration, Confidence, LabelCentres, Part, doubtful_labels, fit_calibration, fit_centres
+from plkd.confidence import (
+    SIZES,
+    Calibration,
+    Confidence,
+    LabelCentres,
+    Part,
+    doubtful_labels,
+    fit_calibration,
+    fit_centres,
+)
 from plkd.data import Cells, ModalitySpec
 from plkd.inference import run_in_surroundings, run_student, run_teacher
 from plkd.model._embedding import embed_cells
@@ -37,6 +46,8 @@ _MOST_KEPT = 20_000
 #: Cells that the labels' centres are computed from, and how many of each label at least.
 _MOST_CENTRED = 5_000
 _LEAST_OF_A_LABEL = 50
+#: Queries of each size that are made of the cells of a fold.
+_MOST_QUERIES = 4
 #: A set of modalities with fewer held-out cells, and a Teacher with fewer, are not calibrated apart.
 _LEAST_CELLS = 20
 
@@ -239,8 +250,7 @@ def _fold_outputs(
 ) -> dict[str, np.ndarray]:
     """Return the held-out cells of a fold, their logits, and for each set of modalities logits and distances to the labels.
 
-    Zeros stand where a cell was not measured in all of a set. The cells of the fold are taken for a query: a cell's neighbours
-    are among them. NaN stands where they are too few for that.
+    Zeros stand where a cell was not measured in all of a set.
     """
     student.gain.fill_(1)
     # Of the fold itself, as the model's own gains are of its held-out cells.
@@ -256,15 +266,38 @@ def _fold_outputs(
     for subset in subsets:
         own = _all_of(cells, subset, held)
         rows, name = np.searchsorted(held, own), "+".join(subset)
-        logits, distance, surrounded = np.zeros_like(found["logits"]), np.zeros(len(held)), np.full(len(held), np.nan)
+        logits, distance = np.zeros_like(found["logits"]), np.zeros(len(held))
+        surrounded = np.full((len(held), len(SIZES)), np.nan)
         if len(own):
-            out, places = run_in_surroundings(scaling, student, cells.only(*subset), own, profiles)
-            logits[rows] = out.logits
-            distance[rows] = _centres(scaling, student, cells, subset, train).distance(out.latent)
-            with_neighbours = None if places is None else places.surround(distance[rows], out.logits)
-            if with_neighbours is not None:
-                surrounded[rows] = with_neighbours
+            centres, some = _centres(scaling, student, cells, subset, train), cells.only(*subset)
+            out = run_student(scaling, student, some, own)
+            logits[rows], distance[rows] = out.logits, centres.distance(out.latent)
+            surrounded[rows] = _surrounded(scaling, student, some, own, profiles, distance[rows])
         found |= {f"{name}.logits": logits, f"{name}.distance": distance, f"{name}.surrounded": surrounded}
+    return found
+
+
+def _surrounded(
+    scaling: Mapping[str, InputScaling],
+    student: Student,
+    cells: Cells,
+    held: np.ndarray,
+    profiles: Mapping[str, np.ndarray],
+    distance: np.ndarray,
+) -> np.ndarray:
+    """Return distances of cells and their neighbours, shape ``(n_held, n_sizes)``, with cells of the fold taken for queries.
+
+    A column for each size of a query: as many of the fold's cells at random, up to four times. NaN stands for the others.
+    """
+    found = np.full((len(held), len(SIZES)), np.nan)
+    order = np.random.default_rng(0).permutation(len(held))
+    for column, size in enumerate(SIZES):
+        for part in range(min(_MOST_QUERIES, len(held) // size)):
+            query = np.sort(order[part * size : (part + 1) * size])
+            out, places = run_in_surroundings(scaling, student, cells, held[query], profiles)
+            together = None if places is None else places.surround(distance[query], out.logits)
+            if together is not None:
+                found[query, column] = together
     return found
 
 
@@ -297,10 +330,11 @@ def _centres(
 def _profiles(
     scaling: Mapping[str, InputScaling], cells: Cells, train: np.ndarray, n_labels: int
 ) -> dict[str, np.ndarray]:
-    """Return by modality the mean scaled values of the labels' cells; of a label without such cells, of all cells."""
-    some, found = _thinned(train, cells.labels[train]), {}
+    """Return by modality the mean scaled values of about 5,000 cells by label; of a label without such cells, of all."""
+    found = {}
     for kind, layer in scaling.items():
-        spread = label_spread(cells, some, kind, layer)
+        own = train[cells.modalities[kind].measured(cells.n_obs)[train]]
+        spread = label_spread(cells, _thinned(own, cells.labels[own]), kind, layer)
         if spread is None:
             found[kind] = np.zeros((n_labels, len(layer.weight)), dtype=np.float32)
             continue

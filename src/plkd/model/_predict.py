@@ -130,7 +130,8 @@ class PredictionMixin:
         * ``confidence``: the label's probability, in [0, 1], calibrated on held-out cells of the reference;
         * ``novelty``: the share of held-out cells that, with their neighbours, lie nearer to their labels, in [0, 1], so that
           0.95 means the same for every reference. If the query as a whole lies further out, as cells of another protocol do,
-          this shift is taken out first, up to twice the distance, and said. NaN if the model was not calibrated;
+          this shift is taken out first, up to twice the distance, and said (``attrs["shift"]``). NaN if the model was not
+          calibrated;
         * ``runner_up``: the most probable of the other labels;
         * ``rejected``: whether ``novelty`` is above 1 - ``unknown``;
         * ``reason``: why, ``"unlike the reference"`` or ``"between A and B"``; empty for cells that are not rejected;

@@ -56,7 +56,7 @@ class Checkpoint(Callback):
         folds
             Fingerprint of the folds.
         """
-        return FoldStore(folds_path(self.path), {**self.settings, "folds": folds})
+        return FoldStore(folds_path(self.path), {**self.settings, "folds": folds, "format": FORMAT})
 
     def remove(self) -> None:
         """Remove the files of a run that is finished."""
