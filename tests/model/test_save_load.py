@@ -11,6 +11,7 @@ import torch
 from scvi.model import SCVI
 
 from plkd import PLKD, PatternSet, presets
+from plkd.model._files import FORMAT
 
 
 @pytest.fixture(scope="module")
@@ -239,7 +240,7 @@ def test_newer_format_is_refused_before_anything_is_built(saved, tmp_path):
     content["attr_dict"]["format_"] += 1
     content["attr_dict"]["init_params_"] = {"kwargs": {}, "non_kwargs": {"from_the_future": 1}}
     torch.save(content, tmp_path / "model.pt")
-    with pytest.raises(ValueError, match=r"format 3; this plkd reads up to 2.*update plkd"):
+    with pytest.raises(ValueError, match=rf"format {FORMAT + 1}; this plkd reads up to {FORMAT}.*update plkd"):
         PLKD.load(tmp_path)
 
 
