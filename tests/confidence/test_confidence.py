@@ -65,7 +65,7 @@ def test_cells_with_neighbours_go_by_the_scale_of_such_and_only_where_there_is_o
         own, rows = confidence.parts[subset], np.arange(start, start + 60)
         distance = places.of(rows, subset).surround(own.centres.distance(latent[rows]), logits[rows])
         scale = own.surrounded[64]
-        expected = scale.score(distance, scale.shift(distance, least=0.5))
+        expected = scale.score(distance, scale.shift(distance))
         np.testing.assert_array_equal(found[rows], expected)
     np.testing.assert_array_equal(found[120:], alone[120:])  # proteins: no cells were held out together
     few = Places(cells, places.labels, np.arange(180) % 2 == 0)

@@ -273,7 +273,7 @@ def test_shift_of_the_whole_query_is_said_and_taken_out(model, data, caplog):
     query.X = rng.binomial(query.X.toarray().astype(int), 0.4) + rng.poisson(1.0, size=query.shape)
     query.X = query.X.astype(np.float32)
     distance, scale = surroundings(model, query)
-    shift = scale.shift(distance, least=0.5)
+    shift = scale.shift(distance)
     assert shift > 1.2
     with caplog.at_level(logging.INFO, logger="plkd"):
         table = model.annotate(query)

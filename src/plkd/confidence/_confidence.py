@@ -178,7 +178,9 @@ class Confidence:
                 here = places.of(rows, kinds)
                 surrounded = here.surround(distance, logits[rows])
                 if surrounded is not None:
-                    distance, scale, least = surrounded, part.scale_for(int(here.sample.sum())), LEAST_SHIFT
+                    distance, n_cells = surrounded, int(here.sample.sum())
+                    scale = part.scale_for(n_cells)
+                    least = LEAST_SHIFT if n_cells > 2 * max(part.surrounded) else 1.0
             shift = scale.shift(distance, least=least)
             found[rows], most = scale.score(distance, shift), max(most, shift)
         return found, most

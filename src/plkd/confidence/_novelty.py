@@ -16,7 +16,7 @@ _N_KNOTS = 1001
 TAIL = 0.95
 #: A query's cells may lie this much further out, as a whole, before that counts as novelty.
 MOST_SHIFT = 2.0
-#: With their neighbours they may lie this much nearer: the directions of a query larger than all folds follow less noise.
+#: A query much larger than all folds may lie this much nearer: its directions follow less noise.
 LEAST_SHIFT = 0.5
 
 
