@@ -2,11 +2,13 @@
 
     PLKD_DATA=/path/to/data python -m benchmarks.confidence.run --seeds 0 1 2 --out confidence
     PLKD_DATA=/path/to/data python -m benchmarks.confidence.run --held-out-types --seeds 0 --out confidence
+    PLKD_DATA=/path/to/data python -m benchmarks.confidence.run --held-back --methods plkd --seeds 0 --out held_back
     python -m benchmarks.confidence.table confidence
 
 The first command fits each method on the whole reference; the second once for each of at most eight types of a task, drawn from
 those with 20 query cells or more, without the cells of that type: the novelty score has to tell them from the other cells of
-the query. One file per run is written into the folder and left out if it is there, so that the benchmark can be stopped and
+the query. The third gives each method five sixths of the reference and takes the rest for the query, cells of the same laboratory that
+the model never saw; it needs a folder of its own. One file per run is written into the folder and left out if it is there, so that the benchmark can be stopped and
 started at any time. The peers' novelty is one minus their largest probability.
 """
 
@@ -110,6 +112,15 @@ def without(task: Task, held_out: str) -> Task:
     return replace(task, reference=task.reference[task.labels != held_out].copy())
 
 
+def held_back(task: Task) -> Task:
+    """Return a task whose query is a sixth of the reference, drawn at random."""
+    n_obs = task.reference.n_obs
+    chosen = np.isin(np.arange(n_obs), np.random.default_rng(0).choice(n_obs, n_obs // 6, replace=False))
+    query = task.reference[chosen].copy()
+    del query.obs[task.spec.labels_key]
+    return replace(task, reference=task.reference[~chosen].copy(), query=query, truth=task.labels[chosen])
+
+
 def runs(names: list[str], *, held_out_types: bool) -> Iterator[tuple[Task, str]]:
     """Yield folds of tasks and the type that is held out, empty for none."""
     for spec in read_specs():
@@ -127,6 +138,7 @@ def main() -> None:
     parser.add_argument("--tasks", nargs="+", default=list(TASKS))
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=["plkd", "LR-hvg2000", "LR-pca100"])
     parser.add_argument("--held-out-types", action="store_true")
+    parser.add_argument("--held-back", action="store_true")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--out", type=Path, default=Path("confidence"))
     args = parser.parse_args()
@@ -137,6 +149,8 @@ def main() -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
     args.out.mkdir(parents=True, exist_ok=True)
     for task, held_out in runs(args.tasks, held_out_types=args.held_out_types):
+        if args.held_back:
+            task = held_back(task)
         for seed in args.seeds:
             for method in args.methods:
                 parts = [task.spec.name, task.fold, held_out, method, str(seed)]

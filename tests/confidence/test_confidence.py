@@ -78,6 +78,21 @@ def test_cells_go_by_the_scale_of_the_number_of_cells_most_like_theirs(confidenc
     assert [own.scale_for(n) for n in (91, 128, 9_999)] == [own.surrounded[128]] * 3
 
 
+@pytest.mark.parametrize(("n_cells", "least"), [(256, 1.0), (257, 0.5)])
+def test_only_a_query_much_larger_than_all_folds_may_lie_nearer(confidence, n_cells, least):
+    rng = np.random.default_rng(6)
+    latent, logits = rng.normal(size=(n_cells, 4)).astype(np.float32), rng.normal(size=(n_cells, 3))
+    # Hardly anything is left unexplained, so that all cells lie nearer than the held-out ones.
+    places = Places(
+        {"rna": 1e-9 * rng.normal(size=(n_cells, 3))}, {"rna": np.zeros((3, 3))}, np.ones(n_cells, dtype=bool)
+    )
+    own, measured = confidence.parts["rna",], np.tile([True, False], (n_cells, 1))
+    distance = places.surround(own.centres.distance(latent), logits)
+    found, _ = confidence.novelty(latent, logits, measured, places)
+    assert own.surrounded[128].shift(distance, least=0.5) == 0.5
+    np.testing.assert_array_equal(found, own.surrounded[128].score(distance, least))
+
+
 def test_a_part_that_serves_other_modalities_judges_cells_alone():
     one = Confidence(("rna", "protein"), {("rna",): part(0, surrounded=(0.1,))}, {}, "")
     rng = np.random.default_rng(5)

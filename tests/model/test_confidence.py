@@ -14,7 +14,10 @@ from scipy.special import softmax
 
 from plkd import PLKD, Annotator, add_annotation, presets
 from plkd.annotator._file import read_annotator
+from plkd.data import Cells, Modality, Rows
 from plkd.inference import run_in_surroundings, run_student
+from plkd.model import _confidence as confidence_module
+from plkd.nn import ProteinScaling
 
 COLUMNS = ["label", "confidence", "novelty", "runner_up", "rejected", "reason"]
 FAST = {"teacher": {"lr": 1e-2}, "student": {"lr": 1e-2}}
@@ -298,6 +301,20 @@ def test_profiles_are_the_labels_mean_values(model):
     for label, profile in zip(model.labels, model._confidence.profiles["rna"], strict=True):
         own = train[truth[train] == label]
         np.testing.assert_allclose(profile, values[own].mean(axis=0), rtol=1e-4, atol=1e-5)
+
+
+def test_profiles_of_a_rare_modality_come_from_the_cells_that_have_it(monkeypatch):
+    """Of 600 cells 30 have proteins: thinned together with the others, most labels would lose theirs."""
+    monkeypatch.setattr(confidence_module, "_MOST_CENTRED", 60)
+    monkeypatch.setattr(confidence_module, "_LEAST_OF_A_LABEL", 5)
+    labels, position = np.arange(600) % 3, np.full(600, -1)
+    measured = np.arange(1, 600, 20)
+    position[measured] = np.arange(30)
+    counts = np.full((30, 3), 5.0, dtype=np.float32)
+    counts[np.arange(30), labels[measured]] = 80
+    cells = Cells({"protein": Modality(Rows(counts), position=position)}, 600, labels=labels)
+    profiles = confidence_module._profiles({"protein": ProteinScaling(np.zeros(3))}, cells, np.arange(600), 3)
+    assert profiles["protein"].argmax(axis=1).tolist() == [0, 1, 2]
 
 
 def test_cells_left_out_of_the_table_are_missing_and_can_be_written(model, data, tmp_path):

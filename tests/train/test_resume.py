@@ -262,10 +262,14 @@ class TestFolds:
         assert_same_confidence(model, whole)
         assert not list(tmp_path.iterdir())
 
-    @pytest.mark.parametrize("change", ["settings", "reference"])
-    def test_folds_of_another_run_are_not_taken(self, make_model, make_adata, train, killed, left_out, change):
+    @pytest.mark.parametrize("change", ["settings", "reference", "format"])
+    def test_folds_of_another_run_are_not_taken(
+        self, make_model, make_adata, train, killed, left_out, monkeypatch, change
+    ):
         reference = make_adata(seed=5) if change == "reference" else None
-        plans = PLANS if change == "reference" else {**PLANS, "student": {"lr": 0.01}}
+        plans = {**PLANS, "student": {"lr": 0.01}} if change == "settings" else PLANS
+        if change == "format":
+            monkeypatch.setattr("plkd.train._checkpoint.FORMAT", 99)
         expected = train(make_model(reference), 4, plan_kwargs=plans)
         left_out.clear()
         model = train(make_model(reference), 4, plan_kwargs=plans, checkpoint_dir=killed)

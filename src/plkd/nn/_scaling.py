@@ -56,7 +56,11 @@ class InputScaling(nn.Module):
         -------
         Scaled values in the form of ``x``, shape ``(n_obs, n_features)``. A cell without counts is all zero.
         """
-        return self.weighted(x if logged else self.scaled(x, found))
+        return self.weighted(self.unweighted(x, logged=logged, found=found))
+
+    def unweighted(self, x: Values, *, logged: bool, found: Tensor | None) -> Values:
+        """Return the values before the features' weights; log-normalised ones are taken as they are."""
+        return x if logged else self.scaled(x, found)
 
     def weighted(self, values: Values) -> Values:
         """Return scaled values times the features' weights."""
@@ -227,7 +231,7 @@ def unweighted_batch(scaling: Mapping[str, InputScaling], batch: Mapping[str, An
     values = {}
     for kind, layer in scaling.items():
         scale, found = batch["scale"][kind]
-        values[kind] = batch["x"][kind] if scale == "log" else layer.scaled(batch["x"][kind], found)
+        values[kind] = layer.unweighted(batch["x"][kind], logged=scale == "log", found=found)
     return values
 
 
