@@ -100,14 +100,16 @@ class Cells(torch.utils.data.Dataset):
         or :class:`plkd.nn.SparseRows` where hardly a value is not zero. ``present``: by modality bool ``(n,)``. ``scale``:
         by modality ``(scale, found)``, the latter a bool tensor or None. ``labels``, ``batch``, ``index``: int64 ``(n,)``.
         """
-        index = np.asarray(index, dtype=np.int64)
+        return self._taken(np.asarray(index, dtype=np.int64), sparse_below=SPARSE_BELOW)
+
+    def _taken(self, index: np.ndarray, *, sparse_below: float) -> MiniBatch:
         x, present, scale = {}, {}, {}
         for name, modality in self.modalities.items():
             where_in = index if modality.position is None else modality.position[index]
             here = where_in >= 0
             block = modality.rows.read(where_in[here])
             check_values(block.data, modality.where, kind=name)
-            x[name] = _tensor(block, here, sparse=modality.rows.density < SPARSE_BELOW)
+            x[name] = _tensor(block, here, sparse=modality.rows.density < sparse_below)
             present[name] = torch.from_numpy(here)
             scale[name] = (modality.scale, modality.found_tensor)
         return {
@@ -131,11 +133,17 @@ class Cells(torch.utils.data.Dataset):
         }
         return Cells(kept, self.n_obs, labels=self.labels, batch=self.batch)
 
-    def in_order(self, indices: np.ndarray | None = None, *, batch_size: int = 2048) -> Iterator[MiniBatch]:
-        """Yield mini-batches of ``indices`` (all cells if None) in the order given."""
+    def in_order(
+        self, indices: np.ndarray | None = None, *, batch_size: int = 2048, sparse: bool = False
+    ) -> Iterator[MiniBatch]:
+        """Yield mini-batches of ``indices`` (all cells if None) in the order given.
+
+        With ``sparse`` their values are :class:`plkd.nn.SparseRows` however many are not zero: scaling then costs what these cost.
+        """
+        below = np.inf if sparse else SPARSE_BELOW
         order = np.arange(self.n_obs) if indices is None else np.asarray(indices, dtype=np.int64)
         for start in range(0, len(order), batch_size):
-            yield self[order[start : start + batch_size]]
+            yield self._taken(order[start : start + batch_size], sparse_below=below)
 
 
 def _tensor(block: sp.csr_matrix, here: np.ndarray, *, sparse: bool) -> Values:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+#: Share of values that are not zero above which a dense product costs less, filling in the zeros included.
+_DENSE_ABOVE = 0.15
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,8 @@ def dense(x: Values) -> Tensor:
 
 def product(x: Values, weight: Tensor) -> Tensor:
     """Return a mini-batch times weights of shape ``(n_features, n_out)``, shape ``(n_obs, n_out)``."""
+    if isinstance(x, SparseRows) and len(x.values) > _DENSE_ABOVE * math.prod(x.shape):
+        x = x.to_dense()
     if isinstance(x, SparseRows):
         own = x.values.to(weight.dtype)
         return F.embedding_bag(x.columns, weight, x.offsets(), mode="sum", per_sample_weights=own)
