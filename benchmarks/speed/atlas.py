@@ -57,7 +57,9 @@ def in_memory(reference: ad.AnnData, labels_key: str, n_obs: int, seed: int) -> 
     return ad.AnnData(counts, obs=_obs(n_obs), var=reference.var[[]])
 
 
-def write(path: Path, reference: ad.AnnData, labels_key: str, n_obs: int, seed: int, *, compression: str | None) -> None:
+def write(
+    path: Path, reference: ad.AnnData, labels_key: str, n_obs: int, seed: int, *, compression: str | None
+) -> None:
     """Write an atlas as .h5ad, block by block."""
     with h5py.File(path, "w") as file:
         counts = blocks(reference, labels_key, n_obs, seed)

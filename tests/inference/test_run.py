@@ -25,9 +25,9 @@ def scaling():
     return {"rna": RNAScaling(torch.full((N_GENES,), 1 / N_GENES))}
 
 
-@pytest.fixture
-def counts():
-    return np.random.default_rng(0).poisson(2.0, size=(N_OBS, N_GENES)).astype(np.float32)
+@pytest.fixture(params=[2.0, 0.05])
+def counts(request):
+    return np.random.default_rng(0).poisson(request.param, size=(N_OBS, N_GENES)).astype(np.float32)
 
 
 @pytest.fixture

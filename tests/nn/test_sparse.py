@@ -18,6 +18,7 @@ from plkd.nn import (
     Student,
     Teacher,
     dense,
+    product,
 )
 
 N, G = 9, 40
@@ -58,6 +59,13 @@ def test_there_and_back(full):
 
 def test_a_linear_layer(full):
     same(InputLinear(G, 6), full)
+
+
+@pytest.mark.parametrize("share", [0.05, 0.95])
+def test_a_product_is_the_same_whichever_way_it_is_taken(share):
+    values = torch.rand(N, G) * (torch.rand(N, G) < share)
+    torch.testing.assert_close(product(few(values), torch.eye(G)[:, :5]), values[:, :5])
+    same(InputLinear(G, 6), values)
 
 
 def test_a_linear_layer_starts_as_torchs_own():

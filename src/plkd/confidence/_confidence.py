@@ -178,9 +178,8 @@ class Confidence:
                 here = places.of(rows, kinds)
                 surrounded = here.surround(distance, logits[rows])
                 if surrounded is not None:
-                    distance, n_cells = surrounded, int(here.sample.sum())
-                    scale = part.scale_for(n_cells)
-                    least = LEAST_SHIFT if n_cells > 2 * max(part.surrounded) else 1.0
+                    distance, scale = surrounded, part.scale_for(len(rows))
+                    least = LEAST_SHIFT if len(rows) > 2 * max(part.surrounded) else 1.0
             shift = scale.shift(distance, least=least)
             found[rows], most = scale.score(distance, shift), max(most, shift)
         return found, most
