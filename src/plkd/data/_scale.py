@@ -52,7 +52,7 @@ def detect_scale(rows: Rows, where: str, *, kind: str = "rna", other_layers: Seq
         check_values(values, where, kind=kind, other_layers=other_layers)
         if values.size:
             largest = max(largest, float(values.max()))
-            whole = whole and bool((np.mod(values, 1) == 0).all())
+            whole = whole and bool((np.floor(values) == values).all())
     if whole:
         return "counts"
     if largest < LOG_MAXIMUM and kind != "rna":
