@@ -8,7 +8,6 @@ import torch
 from scipy import sparse
 
 from plkd.data import Cells, Modality, Rows
-from plkd.nn import SparseRows
 
 RNA = np.arange(1, 13, dtype=np.float64).reshape(4, 3)
 # Measured in three of the four cells, rows in another order than the cells.
@@ -76,14 +75,6 @@ def test_in_order_yields_every_cell_once_in_order(cells, indices, batch_size):
     assert [len(batch["index"]) for batch in batches[:-1]] == [batch_size] * (len(batches) - 1)
     for batch in batches:
         np.testing.assert_array_equal(batch["x"]["rna"], RNA[batch["index"].numpy()])
-
-
-def test_in_order_gives_the_same_values_sparse(cells):
-    full, few = ([*cells.in_order(batch_size=3, sparse=sparse)] for sparse in (False, True))
-    for one, other in zip(full, few, strict=True):
-        for name, values in other["x"].items():
-            assert isinstance(values, SparseRows)
-            assert torch.equal(values.to_dense(), one["x"][name])
 
 
 def test_length_is_the_number_of_cells(cells):

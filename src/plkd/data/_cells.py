@@ -16,8 +16,9 @@ from plkd.nn import SparseRows, Values
 
 MiniBatch = dict[str, Any]
 
-#: Share of values that are not zero below which a mini-batch stays sparse: products of few values then cost less.
-SPARSE_BELOW = 0.03
+#: Share of values that are not zero below which a mini-batch is sparse: it is moved, scaled and hidden from at the cost of these
+#: values alone. The networks fill in the zeros where that makes their products cheaper.
+SPARSE_BELOW = 0.5
 
 
 @dataclass
@@ -97,19 +98,17 @@ class Cells(torch.utils.data.Dataset):
         Returns
         -------
         ``x``: by modality float32 values as stored, ``(n, n_features)``, zero where the cell lacks the modality; a tensor,
-        or :class:`plkd.nn.SparseRows` where hardly a value is not zero. ``present``: by modality bool ``(n,)``. ``scale``:
+        or :class:`plkd.nn.SparseRows` where less than half of the data set's values are not zero. ``present``: by modality bool ``(n,)``. ``scale``:
         by modality ``(scale, found)``, the latter a bool tensor or None. ``labels``, ``batch``, ``index``: int64 ``(n,)``.
         """
-        return self._taken(np.asarray(index, dtype=np.int64), sparse_below=SPARSE_BELOW)
-
-    def _taken(self, index: np.ndarray, *, sparse_below: float) -> MiniBatch:
+        index = np.asarray(index, dtype=np.int64)
         x, present, scale = {}, {}, {}
         for name, modality in self.modalities.items():
             where_in = index if modality.position is None else modality.position[index]
             here = where_in >= 0
             block = modality.rows.read(where_in[here])
             check_values(block.data, modality.where, kind=name)
-            x[name] = _tensor(block, here, sparse=modality.rows.density < sparse_below)
+            x[name] = _tensor(block, here, sparse=modality.rows.density < SPARSE_BELOW)
             present[name] = torch.from_numpy(here)
             scale[name] = (modality.scale, modality.found_tensor)
         return {
@@ -133,17 +132,11 @@ class Cells(torch.utils.data.Dataset):
         }
         return Cells(kept, self.n_obs, labels=self.labels, batch=self.batch)
 
-    def in_order(
-        self, indices: np.ndarray | None = None, *, batch_size: int = 2048, sparse: bool = False
-    ) -> Iterator[MiniBatch]:
-        """Yield mini-batches of ``indices`` (all cells if None) in the order given.
-
-        With ``sparse`` their values are :class:`plkd.nn.SparseRows` however many are not zero: scaling then costs what these cost.
-        """
-        below = np.inf if sparse else SPARSE_BELOW
+    def in_order(self, indices: np.ndarray | None = None, *, batch_size: int = 2048) -> Iterator[MiniBatch]:
+        """Yield mini-batches of ``indices`` (all cells if None) in the order given."""
         order = np.arange(self.n_obs) if indices is None else np.asarray(indices, dtype=np.int64)
         for start in range(0, len(order), batch_size):
-            yield self._taken(order[start : start + batch_size], sparse_below=below)
+            yield self[order[start : start + batch_size]]
 
 
 def _tensor(block: sp.csr_matrix, here: np.ndarray, *, sparse: bool) -> Values:

@@ -67,7 +67,7 @@ def run_student(
     axes = axes or {}
     places = {kind: np.empty((len(indices), own.loadings.shape[1]), dtype=np.float32) for kind, own in axes.items()}
     done = 0
-    for batch in batches(cells, indices, batch_size, progress=progress, sparse=True):
+    for batch in batches(cells, indices, batch_size, progress=progress):
         batch = to_device(batch, device)
         values = unweighted_batch(scaling, batch)
         out = student(weigh_batch(scaling, values), batch["present"])

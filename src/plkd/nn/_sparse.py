@@ -1,4 +1,4 @@
-"""Mini-batches of few values: only what is not zero, and the layers that read it."""
+"""Sparse mini-batches: only what is not zero, and the layers that read it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-#: Share of values that are not zero above which a dense product costs less, filling in the zeros included.
-_DENSE_ABOVE = 0.15
+#: Shares of values that are not zero above which a dense product costs less, filling in the zeros included: with gradients, and
+#: without.
+_FULL = {True: 0.06, False: 0.15}
 
 
 @dataclass(frozen=True)
@@ -74,10 +75,14 @@ def dense(x: Values) -> Tensor:
     return x.to_dense() if isinstance(x, SparseRows) else x
 
 
+def dense_above(x: Values, share: float) -> Values:
+    """Return a mini-batch as a tensor if more than this share of its values are not zero, otherwise as it is."""
+    return x.to_dense() if isinstance(x, SparseRows) and len(x.values) > share * math.prod(x.shape) else x
+
+
 def product(x: Values, weight: Tensor) -> Tensor:
     """Return a mini-batch times weights of shape ``(n_features, n_out)``, shape ``(n_obs, n_out)``."""
-    if isinstance(x, SparseRows) and len(x.values) > _DENSE_ABOVE * math.prod(x.shape):
-        x = x.to_dense()
+    x = dense_above(x, _FULL[torch.is_grad_enabled()])
     if isinstance(x, SparseRows):
         own = x.values.to(weight.dtype)
         return F.embedding_bag(x.columns, weight, x.offsets(), mode="sum", per_sample_weights=own)
@@ -103,6 +108,7 @@ class InputLinear(nn.Module):
 
     def forward(self, x: Values) -> Tensor:
         """Return shape ``(n_obs, out_features)``."""
+        x = dense_above(x, _FULL[torch.is_grad_enabled()])
         if isinstance(x, SparseRows):
             return product(x, self.weight) + self.bias
         return torch.addmm(self.bias, x, self.weight)

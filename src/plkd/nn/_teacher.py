@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from plkd.nn._gain import modality_shares
-from plkd.nn._sparse import InputLinear, Values
-from plkd.nn._tokenizer import BIAS_STD, PatternTokenizer
+from plkd.nn._sparse import InputLinear, Values, dense_above
+from plkd.nn._tokenizer import BIAS_STD, FULL, PatternTokenizer
 from plkd.nn._transformer import NORM_EPS, Block
 
 
@@ -133,10 +133,11 @@ class Teacher(nn.Module):
         """Return the tokens of scaled cells, shape ``(n_obs, n_tokens, width)``, without the class token."""
         parts = []
         for name, tokenizer, free in zip(self.modalities, self.tokenizers, self.free, strict=True):
+            values = dense_above(x[name], FULL)
             if tokenizer.n_patterns:
-                parts.append(tokenizer(x[name]))
+                parts.append(tokenizer(values))
             if self.n_free:
-                parts.append(free(x[name]).unflatten(-1, (self.n_free, self.width)))
+                parts.append(free(values).unflatten(-1, (self.n_free, self.width)))
         return torch.cat(parts, dim=1)
 
     def _mask(self, present: Mapping[str, Tensor]) -> Tensor | None:

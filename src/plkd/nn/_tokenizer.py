@@ -13,6 +13,8 @@ from plkd.nn._sparse import SparseRows, Values
 
 #: Standard deviation of the biases of tokens at the start.
 BIAS_STD = 0.5
+#: Share of a mini-batch's values that are not zero above which it costs less to fill in the zeros.
+FULL = 0.02
 
 
 class PatternTokenizer(nn.Module):
