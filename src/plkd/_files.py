@@ -110,6 +110,35 @@ def staged(folder: Path) -> Iterator[Path]:
         shutil.rmtree(staging, ignore_errors=True)
 
 
+@contextmanager
+def replace_folder_when_written(folder: Path) -> Iterator[Path]:
+    """Give a temporary name beside ``folder``, to be made, and rename it to ``folder`` once the block ends without an error.
+
+    A folder that is there is moved aside first, and removed last.
+
+    Raises
+    ------
+    NotWrittenError
+        If it cannot be written; what was there is unchanged.
+    """
+    temporary, aside = _temporary(folder.parent, folder.name), _temporary(folder.parent, folder.name)
+    with _refusing(folder):
+        try:
+            yield temporary
+            if folder.exists():
+                folder.replace(aside)
+            try:
+                temporary.replace(folder)
+            except OSError:
+                if aside.exists():
+                    aside.replace(folder)
+                raise
+            _sync_names(folder.parent)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(aside, ignore_errors=True)
+
+
 def make_folder(folder: Path) -> None:
     """Make a folder, and those above it.
 

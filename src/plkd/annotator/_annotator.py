@@ -21,7 +21,7 @@ from plkd._files import as_path, staged
 from plkd.align import AlignmentReport
 from plkd.annotator._file import FILE_NAME, FORMAT, read_annotator, write_annotator
 from plkd.confidence import Confidence
-from plkd.data import Cells, ModalitySpec, open_query, read_file
+from plkd.data import Cells, ModalitySpec, open_file, open_query
 from plkd.nn import InputScaling, Student, make_scaling
 from plkd.patterns import PatternSet
 
@@ -88,8 +88,8 @@ class Annotator:
         Parameters
         ----------
         adata
-            Query, in memory, a view or backed, or the path of an ``.h5ad`` file, which is read in blocks, or of an
-            ``.h5mu`` file. It may lack some of the modalities.
+            Query, in memory, a view, backed, or of arrays of dask or zarr; or the path of an ``.h5ad``, ``.h5mu`` or
+            ``.zarr`` file, which is read in blocks. It may lack some of the modalities.
         indices
             Cell numbers, or a boolean mask; None: all cells.
         soft
@@ -399,11 +399,8 @@ def _opened(adata: AnnData | MuData | str | Path) -> Iterator[AnnData | MuData]:
     if not isinstance(adata, str | Path):
         yield adata
         return
-    opened = read_file(as_path(adata, "adata"), backed=True)
-    try:
+    with open_file(as_path(adata, "adata")) as opened:
         yield opened
-    finally:
-        opened.file.close()
 
 
 def _csc(parts: tuple[np.ndarray, ...], shape: tuple[int, int]) -> Any:

@@ -11,14 +11,18 @@ import typer
 
 from plkd._files import as_path
 from plkd.cli._console import Verbose, quiet_libraries
-from plkd.cli._paths import ANNOTATOR_FILE, check_input, check_model, check_output, is_mudata, read_data
+from plkd.cli._paths import ANNOTATOR_FILE, check_input, check_model, check_output, is_zarr, open_data
 
 COLUMNS = ("label", "confidence", "novelty", "runner_up", "rejected", "reason")
 VOTE_COLUMNS = ("cell_label", "vote_share")
+#: Suffixes of queries whose copy has to be of the same; all others are written as .h5ad.
+_OTHERS = (".h5mu", ".zarr")
 
 
 def annotate(
-    query: Annotated[Path, typer.Argument(metavar="QUERY", help="Cells to annotate: .h5ad or .h5mu. Not changed.")],
+    query: Annotated[
+        Path, typer.Argument(metavar="QUERY", help="Cells to annotate: .h5ad, .h5mu or .zarr. Not changed.")
+    ],
     model: Annotated[Path, typer.Option(help="Folder of `plkd train --out`, PLKD.save or export_student.")],
     out: Annotated[Path | None, typer.Option(help="Copy of the query to write, with the labels in obs.")] = None,
     table: Annotated[Path | None, typer.Option(help="Table of the labels to write (.csv or .csv.gz).")] = None,
@@ -54,10 +58,13 @@ def annotate(
         raise typer.BadParameter("nothing to write; give --out FILE.h5ad, --table FILE.csv or both.")
     check_input(query, "query")
     check_model(model)
-    for path, suffixes in ((out, (".h5mu" if is_mudata(query) else ".h5ad",)), (table, (".csv", ".csv.gz"))):
+    for path, suffixes in (
+        (out, (query.suffix if query.suffix in _OTHERS else ".h5ad",)),
+        (table, (".csv", ".csv.gz")),
+    ):
         if path is not None:
             as_path(path, "output")
-            if path.exists() and path.samefile(query):
+            if (path.exists() and path.samefile(query)) or query.resolve() in path.resolve().parents:
                 raise ValueError(f"{path} is the query itself, which is never written over. Fix: name another file.")
             check_output(path, suffixes, overwrite=overwrite)
     if out is not None:
@@ -86,9 +93,8 @@ def _rate(unknown: str | None) -> float | str | None:
 
 
 def _check_columns(query: Path, columns: list[str], overwrite: bool) -> None:
-    adata = read_data(query, backed=True)
-    there = [name for name in columns if name in adata.obs]
-    adata.file.close()
+    with open_data(query) as adata:
+        there = [name for name in columns if name in adata.obs]
     if there and not overwrite:
         raise ValueError(f"{query} already has obs columns {there}. Fix: pass another --key-added, or --overwrite.")
 
@@ -102,11 +108,8 @@ def _annotated(query: Path, folder: Path, asked: dict[str, Any]) -> pd.DataFrame
     with quiet_libraries():
         from plkd import PLKD
 
-        adata = read_data(query, backed=True)
-        try:
+        with open_data(query) as adata:
             return PLKD.load(folder).annotate(adata, **asked)
-        finally:
-            adata.file.close()
 
 
 def write_annotated(query: Path, out: Path, table: pd.DataFrame, key_added: str) -> None:
@@ -115,18 +118,34 @@ def write_annotated(query: Path, out: Path, table: pd.DataFrame, key_added: str)
     All but ``obs`` is copied as bytes: memory does not grow with the matrix, and nothing else changes.
     """
     import h5py
+
+    from plkd._files import replace_folder_when_written, replace_when_written
+
+    if is_zarr(query):
+        import zarr
+
+        with replace_folder_when_written(out) as temporary:
+            shutil.copytree(query, temporary)
+            group = zarr.open_group(str(temporary), mode="r+", use_consolidated=False)
+            _add_to_obs(group, table, key_added)
+            # What lists all its parts in one place has to list the new ones too.
+            zarr.consolidate_metadata(group.store)
+        return
+    with replace_when_written(out) as temporary:
+        shutil.copyfile(query, temporary)
+        with h5py.File(temporary, "r+") as file:
+            _add_to_obs(file, table, key_added)
+
+
+def _add_to_obs(stored: Any, table: pd.DataFrame, key_added: str) -> None:
     from anndata import AnnData
     from anndata.io import read_elem, write_elem
 
     from plkd import add_annotation
-    from plkd._files import replace_when_written
 
-    with replace_when_written(out) as temporary:
-        shutil.copyfile(query, temporary)
-        with h5py.File(temporary, "r+") as file:
-            cells = AnnData(obs=read_elem(file["obs"]))
-            add_annotation(cells, table, key_added=key_added)
-            write_elem(file, "obs", cells.obs)
+    cells = AnnData(obs=read_elem(stored["obs"]))
+    add_annotation(cells, table, key_added=key_added)
+    write_elem(stored, "obs", cells.obs)
 
 
 def _write_table(table: pd.DataFrame, path: Path) -> None:

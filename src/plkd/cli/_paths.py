@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ MODEL_FILE = "model.pt"
 
 
 def check_input(path: Path, what: str) -> None:
-    """Refuse what is no readable ``.h5ad`` or ``.h5mu`` file.
+    """Refuse what is no readable ``.h5ad`` or ``.h5mu`` file; a ``.zarr`` folder is looked at when it is opened.
 
     Raises
     ------
@@ -27,8 +28,10 @@ def check_input(path: Path, what: str) -> None:
     import h5py
 
     as_path(path, what)
+    if is_zarr(path) and path.is_dir():
+        return
     if not path.is_file():
-        raise FileNotFoundError(f"No such {what}: {path}; expected an .h5ad or .h5mu file.")
+        raise FileNotFoundError(f"No such {what}: {path}; expected an .h5ad, .h5mu or .zarr file.")
     if not h5py.is_hdf5(path):
         raise ValueError(
             f"{path} is no {_FORM.get(path.suffix, '.h5ad')} file, or is damaged; expected the {what} as AnnData or MuData "
@@ -44,11 +47,23 @@ def is_mudata(path: Path) -> bool:
     return path.suffix == ".h5mu"
 
 
-def read_data(path: Path, *, backed: bool = False) -> AnnData | MuData:
-    """Read an ``.h5ad`` or ``.h5mu`` file, or open it."""
+def is_zarr(path: Path) -> bool:
+    """Whether a path is named as a folder of zarr's."""
+    return path.suffix == ".zarr"
+
+
+def read_data(path: Path) -> AnnData | MuData:
+    """Read an ``.h5ad``, ``.h5mu`` or ``.zarr`` file."""
     from plkd.data import read_file
 
-    return read_file(path, backed=backed)
+    return read_file(path)
+
+
+def open_data(path: Path) -> AbstractContextManager[AnnData | MuData]:
+    """Open such a file, its matrices left on the disk."""
+    from plkd.data import open_file
+
+    return open_file(path)
 
 
 def check_output(path: Path, suffixes: tuple[str, ...], *, overwrite: bool) -> None:
@@ -66,7 +81,7 @@ def check_output(path: Path, suffixes: tuple[str, ...], *, overwrite: bool) -> N
     as_path(path, "output")
     if not path.name.endswith(suffixes):
         raise ValueError(f"{path} does not end in {' or '.join(suffixes)}. Fix: name a file that does.")
-    if path.is_dir():
+    if path.is_dir() and not is_zarr(path):
         raise ValueError(f"{path} is a folder; expected the name of a file.")
     if path.exists() and not overwrite:
         raise ValueError(f"{path} already exists. Fix: name another file, or pass --overwrite.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from plkd.data._cells import Cells, Modality
 from plkd.data._matrix import get_matrix, layer_names
 from plkd.data._obs import as_text, find_column, obs_column, ordered_categories, text_of
-from plkd.data._open import read_file
+from plkd.data._open import open_file, read_file
 from plkd.data._query import Aligned, align_query, align_table, open_query
 from plkd.data._rows import Rows
 from plkd.data._scale import Scale, detect_scale
@@ -31,8 +31,9 @@ __all__ = [
     "modality_table",
     "obs_column",
     "obsm_table",
+    "open_file",
     "open_query",
-    "read_file",
     "ordered_categories",
+    "read_file",
     "text_of",
 ]

@@ -57,6 +57,11 @@ def check_matrix(matrix: Any, where: str) -> Any:
             f"{where} is a {type(matrix).__name__} of {dtype}; expected real numbers, raw counts at best. Fix: "
             f"`{where} = {where}.astype(np.float32)` if these are numbers."
         )
+    if any(np.isnan(float(n)) for n in matrix.shape):
+        raise ValueError(
+            f"{where} is an array of dask whose chunks are of unknown size; expected {where}.shape to be known. Fix: "
+            f"`{where} = {where}.compute_chunk_sizes()`."
+        )
     if np.ma.isMaskedArray(matrix):
         raise ValueError(f"{where} is a masked array; expected every value. Fix: `{where} = {where}.filled(0)`.")
     if sparse.issparse(matrix) and matrix.format in ("csr", "csc") and matrix.nnz:

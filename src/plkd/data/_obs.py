@@ -81,7 +81,8 @@ def find_column(data: AnnData | MuData, key: str) -> pd.Series | None:
 def _column(obs: pd.DataFrame, key: Any) -> pd.Series | None:
     if not isinstance(key, Hashable) or key not in obs:
         return None
-    column = obs[key]
+    # Of a table on the disk only the column is read.
+    column = obs[key] if isinstance(obs, pd.DataFrame) else obs[[key]].to_memory()[key]
     if isinstance(column, pd.DataFrame):
         raise ValueError(
             f"obs has {column.shape[1]} columns named {key!r}; expected one. Fix: `adata.obs = adata.obs.loc[:, "

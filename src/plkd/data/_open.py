@@ -1,27 +1,30 @@
-"""Open `.h5ad` and `.h5mu` files, and say what is wrong with those that are damaged."""
+"""Open `.h5ad`, `.h5mu` and `.zarr`, and say what is wrong with those that are damaged."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
+import h5py
 from anndata import AnnData, read_h5ad
+from anndata.io import read_elem, read_zarr, sparse_dataset
 from mudata import MuData, read_h5mu
 
-#: What HDF5, anndata and mudata raise for a file that is cut short, or is none of theirs.
+#: What HDF5, zarr, anndata and mudata raise for a file that is cut short, or is none of theirs.
 _UNREADABLE = (
-    OSError, KeyError, ValueError, TypeError, AttributeError, IndexError, RuntimeError, NotImplementedError,
+    OSError, KeyError, ValueError, TypeError, AttributeError, IndexError, RuntimeError, NotImplementedError, AssertionError,
 )  # fmt: skip
 
 
-def read_file(path: Path, *, backed: bool = False) -> AnnData | MuData:
-    """Read a file as its suffix says, ``.h5mu`` or else ``.h5ad``.
+def read_file(path: Path) -> AnnData | MuData:
+    """Read into memory, as the suffix says: ``.h5mu``, ``.zarr`` or else ``.h5ad``.
 
     Parameters
     ----------
     path
-        The file.
-    backed
-        Leave the matrices on the disk; the caller closes ``.file``.
+        The file, or zarr's folder.
 
     Raises
     ------
@@ -30,16 +33,37 @@ def read_file(path: Path, *, backed: bool = False) -> AnnData | MuData:
     ValueError
         If it is damaged, or none of these.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"No such file: {path}; expected an .h5ad or .h5mu file.")
+    read: Callable[[Path], Any] = {".h5mu": read_h5mu, ".zarr": read_zarr}.get(path.suffix, read_h5ad)
+    return _checked(path, read)
+
+
+@contextmanager
+def open_file(path: Path) -> Iterator[AnnData | MuData]:
+    """Open with the matrices left on the disk: ``X`` and, but for ``.h5mu``, layers and arrays of ``obsm`` too.
+
+    Parameters
+    ----------
+    path
+        As in :func:`read_file`.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        As in :func:`read_file`.
+    """
+    with ExitStack() as stack:
+        yield _checked(path, lambda path: _open(path, stack))
+
+
+def _checked(path: Path, read: Callable[[Path], Any]) -> Any:
+    is_folder = path.suffix == ".zarr"
+    if not (path.is_dir() if is_folder else path.is_file()):
+        expected = "the folder of an AnnData in zarr's form" if is_folder else "an .h5ad, .h5mu or .zarr file"
+        raise FileNotFoundError(f"No such {'folder' if is_folder else 'file'}: {path}; expected {expected}.")
     try:
-        if path.suffix == ".h5mu":
-            data = read_h5mu(path, backed="r" if backed else False)
-            parts = list(data.mod.values())
-        else:
-            data = read_h5ad(path, backed="r" if backed else None)
-            parts = [data]
-        # A backed matrix is looked at only when it is read.
+        data = read(path)
+        parts = list(data.mod.values()) if isinstance(data, MuData) else [data]
+        # A matrix on disk is looked at only when it is read.
         is_whole = all(part.X is None or tuple(part.X.shape) == part.shape for part in parts)
     except _UNREADABLE as error:
         raise ValueError(
@@ -49,3 +73,51 @@ def read_file(path: Path, *, backed: bool = False) -> AnnData | MuData:
     if not is_whole:
         raise ValueError(f"{path} is damaged: the shape of X is not that of obs and var. Fix: write it again.")
     return data
+
+
+def _open(path: Path, stack: ExitStack) -> AnnData | MuData:
+    """Open a file, to be closed by the stack."""
+    if path.suffix == ".zarr":
+        return _open_zarr(path)
+    if path.suffix == ".h5mu":
+        opened = read_h5mu(path, backed="r")
+        stack.callback(opened.file.close)
+        return opened
+    file = stack.enter_context(h5py.File(path))
+    if file.attrs.get("encoding-type") == "anndata":
+        return _on_disk(file)
+    # Of anndata before 0.7, which it still reads.
+    opened = read_h5ad(path, backed="r")
+    stack.callback(opened.file.close)
+    return opened
+
+
+def _open_zarr(path: Path) -> AnnData:
+    import zarr
+
+    group = zarr.open_group(str(path), mode="r")
+    encoding = group.attrs.get("encoding-type")
+    if encoding != "anndata":
+        raise ValueError(f"it holds {encoding or 'no AnnData'}; of a MuData pass `mudata.read_zarr(path)`")
+    return _on_disk(group)
+
+
+def _on_disk(group: Any) -> AnnData:
+    """Return an AnnData of what annotating looks at, its matrices left where they are."""
+    parts = {
+        name: {key: _matrix(group[name][key]) for key in group[name]} for name in ("layers", "obsm") if name in group
+    }
+    return AnnData(
+        _matrix(group["X"]) if "X" in group else None,
+        obs=read_elem(group["obs"]),
+        var=read_elem(group["var"]),
+        uns=read_elem(group["uns"]) if "uns" in group else {},
+        **parts,
+    )
+
+
+def _matrix(stored: Any) -> Any:
+    encoding = stored.attrs.get("encoding-type")
+    if encoding in ("csr_matrix", "csc_matrix"):
+        return sparse_dataset(stored)
+    return stored if encoding in ("array", None) and hasattr(stored, "shape") else read_elem(stored)

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-#: Rows of a file that tell how sparse it is.
-_LOOKED_AT = 256
+from plkd.data._spool import SpooledRows, spool, spool_by_row
+from plkd.data._stored import StoredRows, stored_rows
+
+_BLOCK = 4096
 
 
 class Rows:
@@ -18,8 +20,8 @@ class Rows:
     Parameters
     ----------
     matrix
-        Cells x features: numpy array, scipy CSR/CSC/COO matrix or array, pandas frame, or anndata's backed matrix
-        (HDF5 dense, or sparse on disk by row).
+        Cells x features: numpy array, scipy CSR/CSC/COO matrix or array, pandas frame; on disk anndata's sparse matrix, or
+        an array of HDF5 or zarr; or an array of dask with chunks of numpy or scipy.
     columns
         For each column of the model its column in ``matrix``, ``-1`` where there is none (then all zero); or a sparse
         matrix, columns of ``matrix`` x columns of the model, by which rows are multiplied (peaks that overlap). None
@@ -27,13 +29,11 @@ class Rows:
 
     Notes
     -----
-    A matrix stored by column cannot be read by row: one in memory is turned to CSR once (this copies it).
+    A matrix stored by column cannot be read by row: one in memory is turned to CSR once (this copies it), one on disk is
+    written to a temporary file when it is first read.
     """
 
     def __init__(self, matrix: Any, columns: np.ndarray | sp.spmatrix | None = None):
-        if hasattr(matrix, "to_memory") and getattr(matrix, "format", "csr") == "csc":
-            # By-column storage on disk cannot serve rows without reading all of it for each block.
-            matrix = matrix.to_memory()
         if sp.issparse(matrix) and matrix.format != "csr":
             matrix = matrix.tocsr()
         elif not sp.issparse(matrix) and hasattr(matrix, "to_numpy"):
@@ -55,31 +55,37 @@ class Rows:
                 self._target = np.full(n_query, -1, dtype=np.int64)
                 self._target[self.columns[self.columns >= 0]] = np.flatnonzero(self.columns >= 0)
 
-    @cached_property
+    @property
     def density(self) -> float:
-        """Share of the values that are not zero; on disk, of the first rows."""
+        """Share of the values that are not zero; 1 for a matrix that stores its zeros; of dask's that of the first chunk."""
         if sp.issparse(self.matrix):
             return self.matrix.nnz / max(self.matrix.shape[0] * self.matrix.shape[1], 1)
-        if self.in_memory or not hasattr(self.matrix, "format"):
-            return 1.0
-        first = self.read(slice(0, _LOOKED_AT))
-        return first.nnz / max(first.shape[0] * first.shape[1], 1)
+        return 1.0 if self.in_memory else self._stored.density
 
     @property
     def in_memory(self) -> bool:
         """Whether the matrix is a numpy array or scipy matrix."""
         return isinstance(self.matrix, np.ndarray) or sp.issparse(self.matrix)
 
+    @cached_property
+    def _stored(self) -> StoredRows:
+        if isinstance(self.matrix, StoredRows):
+            return self.matrix
+        return spool_by_row(self.matrix) if getattr(self.matrix, "format", None) == "csc" else stored_rows(self.matrix)
+
+    def spooled(self) -> Rows:
+        """Return the same rows for reading in any order: those not in memory are written to a temporary file."""
+        if self.in_memory or (isinstance(self._stored, SpooledRows) and self.columns is None and self.weights is None):
+            return self
+        blocks = (self.read(slice(start, start + _BLOCK)) for start in range(0, self.n_obs, _BLOCK))
+        written = spool(blocks, self.n_features)
+        # What decides how mini-batches are held is the matrix as it was stored.
+        written.density = self.density
+        return Rows(written)
+
     def read(self, rows: slice | np.ndarray) -> sp.csr_matrix:
         """Return rows as float32 CSR, shape ``(n_rows, n_features)``, in the order asked for."""
-        if isinstance(rows, slice) or self.in_memory:
-            block = self.matrix[rows]
-        else:
-            # HDF5 wants increasing, distinct rows.
-            distinct, back = np.unique(rows, return_inverse=True)
-            block = self.matrix[distinct]
-            block = block[back]
-        csr = sp.csr_matrix(block, dtype=np.float32)
+        csr = sp.csr_matrix(self.read_whole(rows), dtype=np.float32)
         if self.weights is not None:
             return csr @ self.weights
         if self.columns is None:
@@ -90,3 +96,12 @@ class Rows:
         counts = np.where(np.diff(csr.indptr) > 0, counts, 0)
         indptr = np.concatenate([[0], np.cumsum(counts)])
         return sp.csr_matrix((csr.data[kept], target[kept], indptr), shape=(csr.shape[0], self.n_features))
+
+    def read_whole(self, rows: slice | np.ndarray) -> Any:
+        """Return rows with the columns of the matrix, in the order asked for; of what type the matrix is, on disk as CSR."""
+        if self.in_memory:
+            return self.matrix[rows]
+        if isinstance(rows, slice):
+            start, stop, _ = rows.indices(self.n_obs)
+            return self._stored.read(start, max(start, stop))
+        return self._stored.take(rows) if len(rows) else sp.csr_matrix((0, self.matrix.shape[1]))

@@ -20,7 +20,8 @@ LOG_MAXIMUM = 15.0
 #: No count is larger; sums over a cell of such values still fit into float32.
 _LARGEST = 1e30
 _BLOCK = 4096
-_SAMPLED_BLOCKS = 8
+#: Of a matrix on disk so many blocks of so many rows are looked at; all its values are checked when they are used.
+_SAMPLED_BLOCKS, _SAMPLED_ROWS = 8, 512
 
 
 def detect_scale(rows: Rows, where: str, *, kind: str = "rna", other_layers: Sequence[str] = ()) -> Scale:
@@ -124,6 +125,6 @@ def _blocks(rows: Rows):
             for start in range(0, rows.n_obs, _BLOCK):
                 yield matrix[start : start + _BLOCK]
         return
-    starts = np.arange(0, rows.n_obs, _BLOCK)
+    starts = np.arange(0, rows.n_obs, _SAMPLED_ROWS)
     for start in starts[np.unique(np.linspace(0, len(starts) - 1, _SAMPLED_BLOCKS).astype(int))] if len(starts) else []:
-        yield matrix[int(start) : int(start) + _BLOCK]
+        yield rows.read_whole(slice(int(start), int(start) + _SAMPLED_ROWS))

@@ -121,7 +121,12 @@ def layer_table(adata: AnnData, layer: str | None, *, called: str = "adata") -> 
     """Return ``X`` or a layer of an AnnData."""
     matrix, where = get_matrix(adata, layer, called=called)
     layers = tuple(str(name) for name in adata.layers.keys() if name is not None)
-    return Table(matrix, text_names(adata.var_names), where, layers, var=adata.var, cells=adata.obs_names)
+    return Table(matrix, text_names(adata.var_names), where, layers, var=in_memory(adata.var), cells=adata.obs_names)
+
+
+def in_memory(frame: Any) -> pd.DataFrame:
+    """Return a table of ``obs`` or ``var``, read where anndata left it on the disk."""
+    return frame if isinstance(frame, pd.DataFrame) else frame.to_memory()
 
 
 def text_names(names: pd.Index) -> pd.Index:
