@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 import torch
 
+from plkd.data._ahead import read_ahead
 from plkd.data._rows import Rows
 from plkd.data._scale import Scale, check_values
 from plkd.nn import SparseRows, Values
@@ -133,10 +134,30 @@ class Cells(torch.utils.data.Dataset):
         return Cells(kept, self.n_obs, labels=self.labels, batch=self.batch)
 
     def in_order(self, indices: np.ndarray | None = None, *, batch_size: int = 2048) -> Iterator[MiniBatch]:
-        """Yield mini-batches of ``indices`` (all cells if None) in the order given."""
+        """Yield mini-batches of ``indices`` (all cells if None) in the order given; the next is read from disk meanwhile."""
         order = np.arange(self.n_obs) if indices is None else np.asarray(indices, dtype=np.int64)
-        for start in range(0, len(order), batch_size):
-            yield self[order[start : start + batch_size]]
+        found = (self[order[start : start + batch_size]] for start in range(0, len(order), batch_size))
+        yield from found if self.in_memory else read_ahead(found)
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether all modalities are."""
+        return all(modality.rows.in_memory for modality in self.modalities.values())
+
+    def loaded(self, indices: np.ndarray) -> Cells:
+        """Return some cells, numbered anew in the order given, read into memory."""
+        modalities = {}
+        for name, own in self.modalities.items():
+            where_in = indices if own.position is None else own.position[indices]
+            here = where_in >= 0
+            position = np.where(here, np.cumsum(here) - 1, -1)
+            modalities[name] = replace(own, rows=Rows(own.rows.read(where_in[here])), position=position)
+        return Cells(modalities, len(indices), labels=self.labels[indices], batch=self.batch[indices])
+
+    def spooled(self) -> Cells:
+        """Return the same cells for reading in any order: those on disk are written by row to a temporary file."""
+        modalities = {name: replace(own, rows=own.rows.spooled()) for name, own in self.modalities.items()}
+        return Cells(modalities, self.n_obs, labels=self.labels, batch=self.batch)
 
 
 def _tensor(block: sp.csr_matrix, here: np.ndarray, *, sparse: bool) -> Values:
