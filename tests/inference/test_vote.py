@@ -11,7 +11,7 @@ from anndata import AnnData
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plkd.inference import StudentOutput, annotate_cells, annotation_table, clusters_of, majority_vote
+from plkd.inference import TopTwo, annotate_cells, annotation_table, clusters_of, majority_vote
 
 LABELS = ["B", "T", "NK"]
 
@@ -118,8 +118,9 @@ def test_vote_is_announced_in_one_line(caplog):
     logits = np.log([[0.8, 0.1, 0.1], [0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.1, 0.8, 0.1]])
     clusters = pd.Series(["a", "a", "a", ""], name="obs['leiden']")
     with caplog.at_level(logging.INFO, logger="plkd"):
-        output, measured = StudentOutput(logits, np.zeros((4, 2))), np.ones((4, 1), dtype=bool)
-        table = annotate_cells(output, None, measured, LABELS, clusters.index, None, clusters=clusters)
+        values = np.exp(logits)
+        top = TopTwo.of(values)
+        table = annotate_cells(top, None, LABELS, clusters.index, clusters=clusters, probabilities=values)
     assert caplog.messages == ["Majority vote over 1 clusters of obs['leiden']: 1 labels changed"]
     assert table["label"].tolist() == ["B", "B", "B", "T"]
 

@@ -129,27 +129,20 @@ class Annotator:
         with _opened(adata) as data, self._cells(data) as (cells, names):
             chosen = inference.chosen_cells(cells.n_obs, indices)
             clusters = inference.clusters_of(data, over_clustering, chosen)
-            output, places = inference.run_in_surroundings(
+            return inference.annotate(
                 self._scaling,
                 self._student,
                 cells,
                 chosen,
-                {} if self.confidence is None else self.confidence.profiles,
+                self.labels,
+                names[chosen],
+                self.confidence,
+                unknown=unknown,
+                unknown_label=unknown_label,
+                clusters=clusters,
                 batch_size=batch_size,
                 progress="Annotating" if progress else None,
             )
-            measured = cells.measured()[chosen]
-        return inference.annotate_cells(
-            output,
-            places,
-            measured,
-            self.labels,
-            names[chosen],
-            self.confidence,
-            unknown=unknown,
-            unknown_label=unknown_label,
-            clusters=clusters,
-        )
 
     def predict_sets(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from plkd.inference._alignment import alignment_report
+from plkd.inference._annotate import annotate
 from plkd.inference._attribution import pattern_attribution
 from plkd.inference._axes import Axes, find_axes
 from plkd.inference._batches import batch_size_for, chosen_cells, to_device
@@ -12,6 +13,7 @@ from plkd.inference._rename import rename_features
 from plkd.inference._run import StudentOutput, run_student
 from plkd.inference._surroundings import run_in_surroundings
 from plkd.inference._table import (
+    TopTwo,
     add_annotation,
     annotate_cells,
     annotation_table,
@@ -28,8 +30,10 @@ __all__ = [
     "Axes",
     "StudentOutput",
     "TeacherOutputs",
+    "TopTwo",
     "add_annotation",
     "alignment_report",
+    "annotate",
     "annotate_cells",
     "annotation_table",
     "batch_size_for",

@@ -62,7 +62,12 @@ def sample_cells(n_obs: int) -> np.ndarray:
 
 @torch.inference_mode()
 def find_axes(
-    scaling: Mapping[str, InputScaling], cells: Cells, chosen: np.ndarray, *, batch_size: int | None = None
+    scaling: Mapping[str, InputScaling],
+    cells: Cells,
+    chosen: np.ndarray,
+    *,
+    batch_size: int | None = None,
+    progress: str | None = None,
 ) -> dict[str, Axes]:
     """Return the directions in which chosen cells differ most, by modality.
 
@@ -76,6 +81,8 @@ def find_axes(
         Cell numbers; about 10,000 of them are looked at.
     batch_size
         Cells at a time; None holds about 128 MiB of dense values. The values of all cells looked at are held sparse.
+    progress
+        Name of a progress bar; None shows none.
 
     Notes
     -----
@@ -85,7 +92,7 @@ def find_axes(
     device = next(iter(scaling.values())).weight.device
     looked_at = chosen[sample_cells(len(chosen))]
     blocks = {kind: [sp.csr_matrix((0, len(layer.weight)), dtype=np.float32)] for kind, layer in scaling.items()}
-    for batch in batches(cells, looked_at, batch_size, progress=None):
+    for batch in batches(cells, looked_at, batch_size, progress=progress):
         present = {kind: there.numpy() for kind, there in batch["present"].items()}
         for kind, values in unweighted_batch(scaling, to_device(batch, device)).items():
             blocks[kind].append(_csr(values)[present[kind]])

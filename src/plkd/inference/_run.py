@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,7 +34,6 @@ class StudentOutput:
     places: dict[str, np.ndarray] = field(default_factory=dict)
 
 
-@torch.inference_mode()
 def run_student(
     scaling: Mapping[str, InputScaling],
     student: Student,
@@ -61,19 +61,47 @@ def run_student(
     progress
         Name of a progress bar; None shows none.
     """
-    device = student.head.weight.device
-    logits = np.empty((len(indices), student.head.out_features), dtype=np.float32)
-    latent = np.empty((len(indices), student.head.in_features), dtype=np.float32)
-    axes = axes or {}
-    places = {kind: np.empty((len(indices), own.loadings.shape[1]), dtype=np.float32) for kind, own in axes.items()}
+    whole = _empty(student, axes or {}, len(indices))
     done = 0
-    for batch in batches(cells, indices, batch_size, progress=progress):
-        batch = to_device(batch, device)
-        values = unweighted_batch(scaling, batch)
-        out = student(weigh_batch(scaling, values), batch["present"])
-        stop = done + len(out[0])
-        for kind, own in axes.items():
-            places[kind][done:stop] = own.place(values[kind]).cpu().numpy()
-        logits[done:stop], latent[done:stop] = out[0].float().cpu().numpy(), out[1].float().cpu().numpy()
+    for part in student_outputs(scaling, student, cells, indices, axes=axes, batch_size=batch_size, progress=progress):
+        stop = done + len(part.logits)
+        whole.logits[done:stop], whole.latent[done:stop] = part.logits, part.latent
+        for kind, own in part.places.items():
+            whole.places[kind][done:stop] = own
         done = stop
-    return StudentOutput(logits, latent, places)
+    return whole
+
+
+def student_outputs(
+    scaling: Mapping[str, InputScaling],
+    student: Student,
+    cells: Cells,
+    indices: np.ndarray,
+    *,
+    axes: Mapping[str, Axes] | None = None,
+    batch_size: int | None = None,
+    progress: str | None = None,
+) -> Iterator[StudentOutput]:
+    """Yield what :func:`run_student` returns mini-batch by mini-batch."""
+    device = student.head.weight.device
+    for batch in batches(cells, indices, batch_size, progress=progress):
+        yield _output(scaling, student, to_device(batch, device), axes or {})
+
+
+@torch.inference_mode()
+def _output(
+    scaling: Mapping[str, InputScaling], student: Student, batch: Mapping[str, Any], axes: Mapping[str, Axes]
+) -> StudentOutput:
+    values = unweighted_batch(scaling, batch)
+    logits, latent = student(weigh_batch(scaling, values), batch["present"])
+    places = {kind: own.place(values[kind]).cpu().numpy() for kind, own in axes.items()}
+    return StudentOutput(logits.float().cpu().numpy(), latent.float().cpu().numpy(), places)
+
+
+def _empty(student: Student, axes: Mapping[str, Axes], n_obs: int) -> StudentOutput:
+    widths = {kind: own.loadings.shape[1] for kind, own in axes.items()}
+    return StudentOutput(
+        np.empty((n_obs, student.head.out_features), dtype=np.float32),
+        np.empty((n_obs, student.head.in_features), dtype=np.float32),
+        {kind: np.empty((n_obs, width), dtype=np.float32) for kind, width in widths.items()},
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from numbers import Real
 
 import numpy as np
@@ -13,7 +14,7 @@ from mudata import MuData
 from scipy.special import softmax
 
 from plkd._arguments import check_type
-from plkd.confidence import Confidence, Places
+from plkd.confidence import Confidence
 from plkd.inference._run import StudentOutput
 from plkd.inference._vote import majority_vote
 
@@ -28,59 +29,80 @@ _SHIFTED = 1.2
 _CALIBRATE = "train it with held-out folds (`preset.confidence.n_folds`, 5 by default)"
 
 
+@dataclass(frozen=True)
+class TopTwo:
+    """The two most probable labels of each cell.
+
+    Attributes
+    ----------
+    codes
+        Numbers of the labels, the more probable first, shape ``(n_obs, 2)``.
+    values
+        Their probabilities, float64, shape ``(n_obs, 2)``.
+    """
+
+    codes: np.ndarray
+    values: np.ndarray
+
+    @classmethod
+    def of(cls, probabilities: np.ndarray) -> TopTwo:
+        """Return those of label probabilities, shape ``(n_obs, n_labels)``; of equal ones the first label's come first."""
+        codes = np.argsort(-probabilities, axis=1, kind="stable")[:, :2].astype(np.int32)
+        return cls(codes, np.take_along_axis(probabilities, codes, axis=1))
+
+    @classmethod
+    def joined(cls, parts: Sequence[TopTwo]) -> TopTwo:
+        """Return those of cells in parts."""
+        return cls(np.concatenate([part.codes for part in parts]), np.concatenate([part.values for part in parts]))
+
+
 def annotate_cells(
-    output: StudentOutput,
-    places: Places | None,
-    measured: np.ndarray,
+    top: TopTwo,
+    novelty: np.ndarray | None,
     labels: Sequence[str],
     obs_names: pd.Index,
-    confidence: Confidence | None,
     *,
-    unknown: float | str | None = None,
+    shift: float = 1.0,
+    rate: float | None = None,
     unknown_label: str = "Unknown",
     clusters: pd.Series | None = None,
+    probabilities: np.ndarray | None = None,
 ) -> pd.DataFrame:
-    """Return the annotation of cells, for the model and the Annotator alike.
+    """Return the annotation of cells.
 
     Parameters
     ----------
-    output, places
-        Of :func:`run_in_surroundings`, for all cells.
-    measured
-        Whether each cell was measured in each modality, bool, shape ``(n_obs, n_modalities)``.
+    top
+        Their labels.
+    novelty, shift
+        Of :meth:`plkd.confidence.Confidence.novelty`; None: not known.
     labels
         In the order of the Student's outputs.
     obs_names
         Names of the cells.
-    confidence
-        The model's; None: it was not calibrated.
-    unknown
-        Share of cells of known types that may be rejected, in (0, 1); ``"auto"``: 0.05; None rejects none.
-    unknown_label
-        Label of rejected cells.
+    rate, unknown_label
+        As of :func:`reject`.
     clusters
         The cells' clusters, from :func:`clusters_of`, to vote in (:func:`majority_vote`); None: no vote.
+    probabilities
+        Of all labels, shape ``(n_obs, n_labels)``; needed with ``clusters`` only.
 
     Returns
     -------
     Columns as of :func:`annotation_table`; ``rejected`` (bool) and ``reason`` (text, empty where not rejected); with clusters
     those of :func:`majority_vote`. ``attrs["shift"]`` is the largest shift that was taken out of the novelty.
     """
-    rate = rejection_rate(unknown, unknown_label, labels, confidence)
-    probabilities = probability_frame(output.logits, labels, obs_names, confidence, measured)
-    novelty, shift = None, 1.0
-    if confidence is not None:
-        novelty, shift = confidence.novelty(output.latent, output.logits, measured, places)
     if shift >= _SHIFTED:
         logger.info(
             "The query's cells lie %.1f times as far from the labels of the reference as held-out cells do; novelty is "
             "counted beyond this shift",
             shift,
         )
-    table = annotation_table(probabilities, novelty)
-    table = reject(table, probabilities, rate, unknown_label)
+    table = _table(top, labels, obs_names, novelty)
+    table = reject(table, top.values, rate, unknown_label)
     if clusters is not None:
-        table = majority_vote(table, probabilities, clusters)
+        frame = pd.DataFrame(probabilities, index=obs_names, columns=list(labels))
+        table = majority_vote(table, frame, clusters)
         logger.info(
             "Majority vote over %d clusters of %s: %d labels changed",
             clusters[clusters != ""].nunique(),
@@ -127,15 +149,15 @@ def rejection_rate(
     return float(rate)
 
 
-def reject(table: pd.DataFrame, probabilities: pd.DataFrame, rate: float | None, unknown_label: str) -> pd.DataFrame:
+def reject(table: pd.DataFrame, top: np.ndarray, rate: float | None, unknown_label: str) -> pd.DataFrame:
     """Mark the cells whose novelty is beyond that of all but a share of known cells, and say why.
 
     Parameters
     ----------
     table
         Of :func:`annotation_table`.
-    probabilities
-        Cells x labels.
+    top
+        Probabilities of each cell's first and second label, shape ``(n_obs, 2)``.
     rate
         That share; None rejects no cell.
     unknown_label
@@ -150,11 +172,10 @@ def reject(table: pd.DataFrame, probabilities: pd.DataFrame, rate: float | None,
     reason = np.full(len(table), "", dtype=object)
     if rate is not None:
         label = table["label"].cat.add_categories([unknown_label])
-        first, second = table["label"].astype(object), table["runner_up"].astype(object)
-        top = np.sort(probabilities.to_numpy(), axis=1)
-        between = rejected & (top[:, -2] >= _BETWEEN * top[:, -1])
+        between = rejected & (top[:, 1] >= _BETWEEN * top[:, 0])
+        first, second = (table.loc[between, name].astype(object) for name in ("label", "runner_up"))
         reason[rejected] = "unlike the reference"
-        reason[between] = [f"between {a} and {b}" for a, b in zip(first[between], second[between], strict=True)]
+        reason[between] = [f"between {a} and {b}" for a, b in zip(first, second, strict=True)]
         label[rejected] = unknown_label
         table = table.assign(label=label)
     return table.assign(rejected=rejected, reason=pd.Categorical(reason))
@@ -182,11 +203,16 @@ def probability_frame(
     measured
         Whether each cell was measured in each modality, bool, shape ``(n_obs, n_modalities)``; needed with ``confidence``.
     """
+    return pd.DataFrame(label_probabilities(logits, confidence, measured), index=obs_names, columns=list(labels))
+
+
+def label_probabilities(
+    logits: np.ndarray, confidence: Confidence | None = None, measured: np.ndarray | None = None
+) -> np.ndarray:
+    """Return what :func:`probability_frame` does, as an array."""
     if confidence is None or measured is None:
-        values = softmax(logits.astype(np.float64), axis=1)
-    else:
-        values = confidence.probabilities(logits, measured)
-    return pd.DataFrame(values, index=obs_names, columns=list(labels))
+        return softmax(logits.astype(np.float64), axis=1)
+    return confidence.probabilities(logits, measured)
 
 
 def annotation_table(probabilities: pd.DataFrame, novelty: np.ndarray | None = None) -> pd.DataFrame:
@@ -204,17 +230,20 @@ def annotation_table(probabilities: pd.DataFrame, novelty: np.ndarray | None = N
     Columns ``label`` (categorical over all labels), ``confidence`` (the label's probability, in [0, 1]), ``novelty`` and
     ``runner_up`` (the second most probable label, categorical).
     """
-    values = probabilities.to_numpy()
-    order = np.argsort(-values, axis=1, kind="stable")[:, :2]
-    dtype = pd.CategoricalDtype(list(probabilities.columns))
+    top = TopTwo.of(probabilities.to_numpy())
+    return _table(top, list(probabilities.columns), probabilities.index, novelty)
+
+
+def _table(top: TopTwo, labels: Sequence[str], obs_names: pd.Index, novelty: np.ndarray | None) -> pd.DataFrame:
+    dtype = pd.CategoricalDtype(list(labels))
     return pd.DataFrame(
         {
-            "label": pd.Categorical.from_codes(order[:, 0], dtype=dtype),
-            "confidence": np.take_along_axis(values, order[:, :1], axis=1)[:, 0],
-            "novelty": np.full(len(values), np.nan) if novelty is None else novelty,
-            "runner_up": pd.Categorical.from_codes(order[:, 1], dtype=dtype),
+            "label": pd.Categorical.from_codes(top.codes[:, 0], dtype=dtype),
+            "confidence": top.values[:, 0],
+            "novelty": np.full(len(obs_names), np.nan) if novelty is None else novelty,
+            "runner_up": pd.Categorical.from_codes(top.codes[:, 1], dtype=dtype),
         },
-        index=probabilities.index,
+        index=obs_names,
     )
 
 
@@ -230,8 +259,14 @@ def set_frame(
 
     Parameters
     ----------
-    output, measured, labels, obs_names
-        As of :func:`annotate_cells`.
+    output
+        Of :func:`run_student`, for all cells.
+    measured
+        Whether each cell was measured in each modality, bool, shape ``(n_obs, n_modalities)``.
+    labels
+        In the order of the Student's outputs.
+    obs_names
+        Names of the cells.
     confidence, coverage
         As checked by :func:`check_coverage`.
     """

@@ -157,24 +157,18 @@ class PredictionMixin:
         inference.rejection_rate(unknown, unknown_label, self.labels, confidence)
         cells, names, chosen = self._chosen(adata, indices, modality)
         clusters = inference.clusters_of(self.adata if adata is None else adata, over_clustering, chosen)
-        output, places = inference.run_in_surroundings(
+        return inference.annotate(
             self._scaling(),
             self.module.student,
             cells,
             chosen,
-            {} if confidence is None else confidence.profiles,
-            batch_size=batch_size,
-        )
-        return inference.annotate_cells(
-            output,
-            places,
-            cells.measured()[chosen],
             self.labels,
             names[chosen],
             confidence,
             unknown=unknown,
             unknown_label=unknown_label,
             clusters=clusters,
+            batch_size=batch_size,
         )
 
     def predict_sets(
