@@ -32,12 +32,11 @@ def stored(kind, dense, folder):
     root = h5py.File(folder / "a.h5", "w") if where == "hdf5" else zarr.open_group(str(folder / "a.zarr"), mode="w")
     if form == "chunks":
         kwargs = {"chunks": (7, 4), **({"compression": "gzip"} if where == "hdf5" else {})}
-        array = (
+        return (
             root.create_dataset("X", data=dense, **kwargs)
             if where == "hdf5"
             else root.create_array("X", **kwargs, data=dense)
         )
-        return array
     values = {"dense": np.asarray, "csr": sparse.csr_matrix, "csc": sparse.csc_matrix}[form](dense)
     write_elem(root, "X", values)
     return root["X"] if form == "dense" else sparse_dataset(root["X"])

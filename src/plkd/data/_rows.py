@@ -68,6 +68,13 @@ class Rows:
         return isinstance(self.matrix, np.ndarray) or sp.issparse(self.matrix)
 
     @cached_property
+    def is_canonical(self) -> bool:
+        """Whether it is sparse, and each value is stored once."""
+        if self.in_memory:
+            return sp.issparse(self.matrix) and bool(self.matrix.has_canonical_format)
+        return self.density < 1
+
+    @cached_property
     def _stored(self) -> StoredRows:
         if isinstance(self.matrix, StoredRows):
             return self.matrix

@@ -76,7 +76,9 @@ class CompressedRows(StoredRows):
         """Return the rows from ``start`` to before ``stop``."""
         ends = self.indptr[start : stop + 1]
         indices = check_indices(self.indices[ends[0] : ends[-1]], self.n_columns)
-        return sp.csr_matrix((self.data[ends[0] : ends[-1]], indices, ends - ends[0]), (len(ends) - 1, self.n_columns))
+        block = sp.csr_matrix((self.data[ends[0] : ends[-1]], indices, ends - ends[0]), (len(ends) - 1, self.n_columns))
+        block.sum_duplicates()
+        return block
 
 
 class ChunkedRows(StoredRows):
