@@ -362,8 +362,11 @@ class PLKD(TrainingMixin, ConfidenceMixin, PredictionMixin, ExplanationMixin, Re
         # Writes the codes anew if the data were set up for another model since.
         self.adata_manager.validate()
         cells, _ = self._cells(self.adata)
-        codes = self.adata_manager.get_from_registry(REGISTRY_KEYS.LABELS_KEY).ravel().astype(np.int64)
-        batch = self.adata_manager.get_from_registry(REGISTRY_KEYS.BATCH_KEY).ravel().astype(np.int64)
+        # Of tables left on the disk they are no arrays of numpy.
+        codes, batch = (
+            np.asarray(self.adata_manager.get_from_registry(key)).ravel().astype(np.int64)
+            for key in (REGISTRY_KEYS.LABELS_KEY, REGISTRY_KEYS.BATCH_KEY)
+        )
         labels = np.where(codes < len(self.labels), codes, -1)
         return Cells(cells.modalities, cells.n_obs, labels=labels, batch=batch)
 

@@ -138,7 +138,7 @@ class TrainingMixin:
         device = check_device(accelerator, devices)
         check_split(train_size, validation_size, datasplitter_kwargs)
         folder = None if checkpoint_dir is None else as_path(checkpoint_dir, "checkpoint_dir")
-        cells = self._reference_cells()
+        cells = self._reference_cells().spooled()
         split = split_cells(
             cells.labels,
             cells.batch,
