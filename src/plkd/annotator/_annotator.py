@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import copy
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -82,6 +83,7 @@ class Annotator:
         soft: bool = False,
         batch_size: int | None = None,
         progress: bool = False,
+        client: Any = None,
     ) -> np.ndarray | pd.DataFrame:
         """Predict labels, as :meth:`plkd.PLKD.predict` does.
 
@@ -98,8 +100,16 @@ class Annotator:
             Cells at a time; None holds about 128 MiB of dense values.
         progress
             Show a progress bar.
+        client
+            A ``dask.distributed.Client``, whose workers then read and annotate the cells; ``adata`` is the path of a file
+            that they all see, or holds arrays of dask. None: this process does.
+
+        Raises
+        ------
+        TypeError
+            If ``client`` is none, or the workers cannot read ``adata``.
         """
-        output, measured, names = self._run(adata, indices, batch_size, progress=progress)
+        output, measured, names = self._run(adata, indices, batch_size, progress=progress, client=client)
         logits = output.logits
         if soft:
             return inference.probability_frame(logits, self.labels, names, self.confidence, measured)
@@ -115,17 +125,19 @@ class Annotator:
         over_clustering: str | Sequence[Any] | np.ndarray | pd.Series | None = None,
         batch_size: int | None = None,
         progress: bool = False,
+        client: Any = None,
     ) -> pd.DataFrame:
         """Return label, confidence, novelty and more of each cell, as :meth:`plkd.PLKD.annotate` does.
 
         Parameters
         ----------
-        adata, indices, batch_size, progress
+        adata, indices, batch_size, progress, client
             As in :meth:`predict`.
         unknown, unknown_label, over_clustering
             As in :meth:`plkd.PLKD.annotate`.
         """
         inference.rejection_rate(unknown, unknown_label, self.labels, self.confidence)
+        inference.check_client(client, adata)
         with _opened(adata) as data, self._cells(data) as (cells, names):
             chosen = inference.chosen_cells(cells.n_obs, indices)
             clusters = inference.clusters_of(data, over_clustering, chosen)
@@ -142,6 +154,7 @@ class Annotator:
                 clusters=clusters,
                 batch_size=batch_size,
                 progress="Annotating" if progress else None,
+                outputs=self._outputs(client, adata, cells),
             )
 
     def predict_sets(
@@ -215,9 +228,16 @@ class Annotator:
             yield open_query(data, self.modalities), data.obs_names
 
     def _run(
-        self, adata: AnnData | MuData | str | Path, indices: Any, batch_size: int | None, *, progress: bool = False
+        self,
+        adata: AnnData | MuData | str | Path,
+        indices: Any,
+        batch_size: int | None,
+        *,
+        progress: bool = False,
+        client: Any = None,
     ) -> tuple[inference.StudentOutput, np.ndarray, pd.Index]:
         """Return the Student's output, what each cell was measured in, and the cells' names."""
+        inference.check_client(client, adata)
         with self._cells(adata) as (cells, names):
             chosen = inference.chosen_cells(cells.n_obs, indices)
             output = inference.run_student(
@@ -227,8 +247,16 @@ class Annotator:
                 chosen,
                 batch_size=batch_size,
                 progress="Annotating" if progress else None,
+                outputs=self._outputs(client, adata, cells),
             )
             return output, cells.measured()[chosen], names[chosen]
+
+    def _outputs(self, client: Any, adata: Any, cells: Cells) -> Callable[..., Iterable[inference.StudentOutput]]:
+        """Return what runs the Student: this process, or the workers of a cluster."""
+        if client is None:
+            return inference.student_outputs
+        source = str(Path(adata).absolute()) if isinstance(adata, str | Path) else cells
+        return partial(inference.cluster_outputs, client, source, self.modalities)
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write ``annotator.safetensors`` into a folder.

@@ -80,6 +80,10 @@ class Rows:
             return self.matrix
         return spool_by_row(self.matrix) if getattr(self.matrix, "format", None) == "csc" else stored_rows(self.matrix)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what was read, and how."""
+        return {name: value for name, value in self.__dict__.items() if name != "_stored"}
+
     def spooled(self) -> Rows:
         """Return the same rows for reading in any order: those not in memory are written to a temporary file."""
         if self.in_memory or (isinstance(self._stored, SpooledRows) and self.columns is None and self.weights is None):

@@ -7,10 +7,11 @@ from plkd.inference._annotate import annotate
 from plkd.inference._attribution import pattern_attribution
 from plkd.inference._axes import Axes, find_axes
 from plkd.inference._batches import batch_size_for, chosen_cells, to_device
+from plkd.inference._cluster import check_client, cluster_outputs
 from plkd.inference._membership import features_in_words, members, membership_by_kind, names_by_kind
 from plkd.inference._modality import JOINT, kind_of, modality_weights, restricted
 from plkd.inference._rename import rename_features
-from plkd.inference._run import StudentOutput, run_student
+from plkd.inference._run import StudentOutput, run_student, student_outputs
 from plkd.inference._surroundings import run_in_surroundings
 from plkd.inference._table import (
     TopTwo,
@@ -37,8 +38,10 @@ __all__ = [
     "annotate_cells",
     "annotation_table",
     "batch_size_for",
+    "check_client",
     "check_coverage",
     "chosen_cells",
+    "cluster_outputs",
     "clusters_of",
     "features_in_words",
     "find_axes",
@@ -57,5 +60,6 @@ __all__ = [
     "run_student",
     "run_teacher",
     "set_frame",
+    "student_outputs",
     "to_device",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -33,6 +33,7 @@ def annotate(
     clusters: pd.Series | None = None,
     batch_size: int | None = None,
     progress: str | None = None,
+    outputs: Callable[..., Iterable[StudentOutput]] = student_outputs,
 ) -> pd.DataFrame:
     """Return the annotation of cells, for the model and the Annotator alike.
 
@@ -59,6 +60,8 @@ def annotate(
         Cells at a time; None holds about 128 MiB of dense values.
     progress
         Name of a progress bar; None shows none.
+    outputs
+        What runs the Student over the cells.
 
     Returns
     -------
@@ -79,8 +82,8 @@ def annotate(
             known = run_student(scaling, student, looked_at, numbers, axes=axes, batch_size=batch_size)
     judge = None if confidence is None else NoveltyInParts(confidence, measured, places_of_labels, sample, known)
     tops, probabilities = [TopTwo(np.empty((0, 2), dtype=np.int32), np.empty((0, 2)))], []
-    outputs = student_outputs(scaling, student, cells, chosen, axes=axes, batch_size=batch_size, progress=progress)
-    for rows, output in _parts(outputs):
+    found = outputs(scaling, student, cells, chosen, axes=axes, batch_size=batch_size, progress=progress)
+    for rows, output in _parts(found):
         own = label_probabilities(output.logits, confidence, measured[rows])
         tops.append(TopTwo.of(own))
         if clusters is not None:

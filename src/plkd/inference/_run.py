@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,6 +43,7 @@ def run_student(
     axes: Mapping[str, Axes] | None = None,
     batch_size: int | None = None,
     progress: str | None = None,
+    outputs: Callable[..., Iterable[StudentOutput]] | None = None,
 ) -> StudentOutput:
     """Return the Student's logits and latent for cells, in the order of ``indices``.
 
@@ -60,10 +61,13 @@ def run_student(
         Cells at a time; None holds about 128 MiB of dense values.
     progress
         Name of a progress bar; None shows none.
+    outputs
+        What runs the Student, as :func:`student_outputs` does; None: that.
     """
+    run = student_outputs if outputs is None else outputs
     whole = _empty(student, axes or {}, len(indices))
     done = 0
-    for part in student_outputs(scaling, student, cells, indices, axes=axes, batch_size=batch_size, progress=progress):
+    for part in run(scaling, student, cells, indices, axes=axes, batch_size=batch_size, progress=progress):
         stop = done + len(part.logits)
         whole.logits[done:stop], whole.latent[done:stop] = part.logits, part.latent
         for kind, own in part.places.items():
