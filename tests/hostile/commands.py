@@ -11,10 +11,11 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import zarr
 
 from tests.hostile import data
 from tests.hostile.judge import Outcome, judge_error
-from tests.hostile.world import SAVED, Case, World, good
+from tests.hostile.world import SAVED, Case, World, good, good_mudata
 
 
 class _Errors(logging.Handler):
@@ -114,6 +115,40 @@ def files() -> dict[str, Callable[[Path], object]]:
     return found
 
 
+def zarrs() -> dict[str, Callable[[Path], object]]:
+    """Return what writes a folder that is no query, or an odd one."""
+
+    def edited(change: Callable[[zarr.Group], object]) -> Callable[[Path], object]:
+        def prepare(folder: Path) -> None:
+            good().write_zarr(folder / "query.zarr")
+            group = zarr.open_group(str(folder / "query.zarr"), mode="r+", use_consolidated=False)
+            change(group)
+            zarr.consolidate_metadata(group.store)
+
+        return prepare
+
+    return {
+        "good": edited(lambda group: None),
+        "no folder": lambda folder: None,
+        "empty folder": lambda folder: (folder / "query.zarr").mkdir(),
+        "a file": lambda folder: (folder / "query.zarr").write_text("cells"),
+        "other groups": lambda folder: zarr.open_group(str(folder / "query.zarr"), mode="w").create_group("a"),
+        "an array": lambda folder: zarr.create_array(str(folder / "query.zarr"), shape=(3,), dtype="f4"),
+        "a MuData": lambda folder: good_mudata().write_zarr(folder / "query.zarr"),
+        "no X": edited(lambda group: group.__delitem__("X")),
+        "no obs": edited(lambda group: group.__delitem__("obs")),
+        "no var": edited(lambda group: group.__delitem__("var")),
+        "X of another shape": edited(lambda group: group.create_array("X", data=np.ones((7, 7)), overwrite=True)),
+        "a chunk is lost": lambda folder: (edited(lambda group: None)(folder), _lose(folder / "query.zarr" / "X")),
+    }
+
+
+def _lose(folder: Path) -> None:
+    for file in folder.rglob("*"):
+        if file.is_file() and not file.name.startswith((".", "zarr")):
+            file.write_bytes(file.read_bytes()[:5])
+
+
 def cases() -> Iterator[Case]:
     """Give the commands every file and many words."""
     model = str(SAVED / "anndata")
@@ -162,6 +197,10 @@ def cases() -> Iterator[Case]:
         "checkpoint in a file": ["--labels-key", "cell_type", "--checkpoint-dir", f"{SAVED}/anndata/model.pt/x"],
     }.items():  # fmt: skip
         yield Case("plkd train", f"words: {name}", running(train(*words), good_file))
+    for name, make in zarrs().items():
+        yield Case(
+            "plkd annotate", f"zarr: {name}", running(annotate("--table", "HERE/out.csv", query="query.zarr"), make)
+        )
     yield Case("plkd", "unknown command", running(lambda folder: ["nothing"]))
     yield Case(
         "plkd demo", "out is a file", running(lambda folder: ["demo", "--out", str(folder / "query.h5ad")], good_file)

@@ -87,6 +87,8 @@ def _arguments(whose: str, method: str) -> dict[str, dict[str, Any]]:
         found |= {"unknown": arguments.NUMBERS, "unknown_label": labels, "over_clustering": arguments.groups(60)}
     if method == "predict_sets":
         found["coverage"] = arguments.NUMBERS
+    if whose in ("annotator", "calibrated_annotator") and method in ("predict", "annotate"):
+        found["client"] = {"text": "tcp://localhost", "int": 3, "a list": []}
     if whose in ("model", "joint", "calibrated"):
         if method in ("predict", "annotate", "get_latent_representation"):
             found["modality"] = arguments.NAMES
