@@ -142,3 +142,12 @@ def test_dask_chunks_of_unknown_size_are_refused(dense):
 
     with pytest.raises(ValueError, match="compute_chunk_sizes"):
         get_matrix(Cells(), None)
+
+
+def test_a_damaged_chunk_is_told(dense, tmp_path):
+    matrix = stored("zarr csr", dense, tmp_path)
+    for file in (tmp_path / "a.zarr" / "X" / "data").rglob("*"):
+        if file.is_file() and not file.name.startswith((".", "zarr")):
+            file.write_bytes(file.read_bytes()[:5])
+    with pytest.raises(ValueError, match="cannot be read"):
+        Rows(matrix).read(slice(0, N_OBS))

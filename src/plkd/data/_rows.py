@@ -112,7 +112,14 @@ class Rows:
         """Return rows with the columns of the matrix, in the order asked for; of what type the matrix is, on disk as CSR."""
         if self.in_memory:
             return self.matrix[rows]
-        if isinstance(rows, slice):
-            start, stop, _ = rows.indices(self.n_obs)
-            return self._stored.read(start, max(start, stop))
-        return self._stored.take(rows) if len(rows) else sp.csr_matrix((0, self.matrix.shape[1]))
+        try:
+            if isinstance(rows, slice):
+                start, stop, _ = rows.indices(self.n_obs)
+                return self._stored.read(start, max(start, stop))
+            return self._stored.take(rows) if len(rows) else sp.csr_matrix((0, self.matrix.shape[1]))
+        except (OSError, RuntimeError) as error:
+            # What HDF5 and zarr raise for a chunk that is damaged.
+            raise ValueError(
+                f"Values of a matrix on disk cannot be read ({' '.join(str(error).split())[:200]}). Fix: write the file again, or "
+                "take an intact copy."
+            ) from error
