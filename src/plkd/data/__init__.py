@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from plkd.data._cells import SPARSE_BELOW, Cells, Modality
+from plkd.data._cells import Cells, Modality
 from plkd.data._matrix import get_matrix, layer_names
 from plkd.data._obs import as_text, find_column, obs_column, ordered_categories, text_of
 from plkd.data._open import open_file, read_file
@@ -12,7 +12,6 @@ from plkd.data._scale import Scale, detect_scale
 from plkd.data._spec import ModalitySpec, Table, find_table, layer_table, modality_table, obsm_table
 
 __all__ = [
-    "SPARSE_BELOW",
     "Aligned",
     "Cells",
     "Modality",

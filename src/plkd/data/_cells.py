@@ -102,10 +102,6 @@ class Cells(torch.utils.data.Dataset):
         or :class:`plkd.nn.SparseRows` where less than half of the data set's values are not zero. ``present``: by modality bool ``(n,)``. ``scale``:
         by modality ``(scale, found)``, the latter a bool tensor or None. ``labels``, ``batch``, ``index``: int64 ``(n,)``.
         """
-        return self.batch_of(index)
-
-    def batch_of(self, index: np.ndarray | list[int], *, sparse: bool = False) -> MiniBatch:
-        """Return a mini-batch, as ``cells[index]`` does; if ``sparse``, in sparse form whatever is stored so."""
         index = np.asarray(index, dtype=np.int64)
         x, present, scale = {}, {}, {}
         for name, modality in self.modalities.items():
@@ -113,8 +109,7 @@ class Cells(torch.utils.data.Dataset):
             here = where_in >= 0
             block = modality.rows.read(where_in[here])
             check_values(block.data, modality.where, kind=name)
-            is_sparse = modality.rows.density < SPARSE_BELOW or (sparse and modality.rows.is_canonical)
-            x[name] = _tensor(block, here, sparse=is_sparse)
+            x[name] = _tensor(block, here, sparse=modality.rows.density < SPARSE_BELOW)
             present[name] = torch.from_numpy(here)
             scale[name] = (modality.scale, modality.found_tensor)
         return {
@@ -138,16 +133,10 @@ class Cells(torch.utils.data.Dataset):
         }
         return Cells(kept, self.n_obs, labels=self.labels, batch=self.batch)
 
-    def in_order(
-        self, indices: np.ndarray | None = None, *, batch_size: int = 2048, sparse: bool = False
-    ) -> Iterator[MiniBatch]:
-        """Yield mini-batches of ``indices`` (all cells if None) in the order given; the next is read from disk meanwhile.
-
-        ``sparse`` as in :meth:`batch_of`.
-        """
+    def in_order(self, indices: np.ndarray | None = None, *, batch_size: int = 2048) -> Iterator[MiniBatch]:
+        """Yield mini-batches of ``indices`` (all cells if None) in the order given; the next is read from disk meanwhile."""
         order = np.arange(self.n_obs) if indices is None else np.asarray(indices, dtype=np.int64)
-        starts = range(0, len(order), batch_size)
-        found = (self.batch_of(order[start : start + batch_size], sparse=sparse) for start in starts)
+        found = (self[order[start : start + batch_size]] for start in range(0, len(order), batch_size))
         yield from found if self.in_memory else read_ahead(found)
 
     @property

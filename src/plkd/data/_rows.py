@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from plkd.data._spool import SpooledRows, spool, spool_by_row
-from plkd.data._stored import StoredRows, stored_rows
+from plkd.data._stored import BrokenMatrixError, StoredRows, stored_rows
 
 _BLOCK = 4096
 
@@ -68,13 +68,6 @@ class Rows:
         return isinstance(self.matrix, np.ndarray) or sp.issparse(self.matrix)
 
     @cached_property
-    def is_canonical(self) -> bool:
-        """Whether it is sparse, and each value is stored once."""
-        if self.in_memory:
-            return sp.issparse(self.matrix) and bool(self.matrix.has_canonical_format)
-        return self.density < 1
-
-    @cached_property
     def _stored(self) -> StoredRows:
         if isinstance(self.matrix, StoredRows):
             return self.matrix
@@ -117,7 +110,9 @@ class Rows:
                 start, stop, _ = rows.indices(self.n_obs)
                 return self._stored.read(start, max(start, stop))
             return self._stored.take(rows) if len(rows) else sp.csr_matrix((0, self.matrix.shape[1]))
-        except (OSError, RuntimeError) as error:
+        except BrokenMatrixError:
+            raise
+        except (OSError, RuntimeError, ValueError) as error:
             # What HDF5 and zarr raise for a chunk that is damaged.
             raise ValueError(
                 f"Values of a matrix on disk cannot be read ({' '.join(str(error).split())[:200]}). Fix: write the file again, or "

@@ -12,6 +12,10 @@ import scipy.sparse as sp
 _NEAR = 16
 
 
+class BrokenMatrixError(ValueError):
+    """A sparse matrix on disk points outside of itself."""
+
+
 class StoredRows:
     """Read rows as CSR; what was not asked for stays where it is.
 
@@ -69,7 +73,9 @@ class CompressedRows(StoredRows):
         self.shape = (max(len(self.indptr) - 1, 0), n_columns)
         end = min(data.shape[0], indices.shape[0])
         if len(self.indptr) == 0 or self.indptr[0] < 0 or self.indptr[-1] > end or (np.diff(self.indptr) < 0).any():
-            raise ValueError(f"The sparse matrix on disk is broken: its rows do not lie in its {end} values. {_FIX}")
+            raise BrokenMatrixError(
+                f"The sparse matrix on disk is broken: its rows do not lie in its {end} values. {_FIX}"
+            )
         self.density = float(self.indptr[-1]) / max(self.shape[0] * n_columns, 1)
 
     def read(self, start: int, stop: int) -> sp.csr_matrix:
@@ -160,7 +166,7 @@ def _dask_rows(array: Any) -> ChunkedRows:
 def check_indices(indices: np.ndarray, n_columns: int) -> np.ndarray:
     """Return column numbers; refuse those outside of the matrix, where scipy would read memory that is not its own."""
     if indices.size and (indices.min() < 0 or indices.max() >= n_columns):
-        raise ValueError(
+        raise BrokenMatrixError(
             f"The sparse matrix on disk is broken: its indices reach from {indices.min()} to {indices.max()}; expected 0 to "
             f"{n_columns - 1}. {_FIX}"
         )

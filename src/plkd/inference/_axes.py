@@ -92,7 +92,7 @@ def find_axes(
     device = next(iter(scaling.values())).weight.device
     looked_at = chosen[sample_cells(len(chosen))]
     blocks = {kind: [sp.csr_matrix((0, len(layer.weight)), dtype=np.float32)] for kind, layer in scaling.items()}
-    for batch in batches(cells, looked_at, batch_size, progress=progress, sparse=True):
+    for batch in batches(cells, looked_at, batch_size, progress=progress):
         present = {kind: there.numpy() for kind, there in batch["present"].items()}
         for kind, values in unweighted_batch(scaling, to_device(batch, device)).items():
             blocks[kind].append(_csr(values)[present[kind]])

@@ -61,12 +61,10 @@ def chosen_cells(n_obs: int, indices: Sequence[int] | np.ndarray | None) -> np.n
     return np.where(chosen < 0, chosen + n_obs, chosen)
 
 
-def batches(
-    cells: Cells, indices: np.ndarray, batch_size: int | None, *, progress: str | None, sparse: bool = False
-) -> Iterator[Any]:
-    """Yield mini-batches in order, with a progress bar named ``progress`` if given; ``sparse`` as of :meth:`Cells.batch_of`."""
+def batches(cells: Cells, indices: np.ndarray, batch_size: int | None, *, progress: str | None) -> Iterator[Any]:
+    """Yield mini-batches in order, with a progress bar named ``progress`` if given."""
     size = batch_size_for(cells, batch_size)
-    found: Iterable[Any] = cells.in_order(indices, batch_size=size, sparse=sparse)
+    found: Iterable[Any] = cells.in_order(indices, batch_size=size)
     yield from tqdm(found, total=-(-len(indices) // size), desc=progress, disable=progress is None, unit="batch")
 
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from plkd.data import SPARSE_BELOW, Cells
+from plkd.data import Cells
 from plkd.inference._axes import Axes
 from plkd.inference._batches import batches, to_device
-from plkd.nn import InputScaling, SparseRows, Student, unweighted_batch, weigh_batch
+from plkd.nn import InputScaling, Student, unweighted_batch, weigh_batch
 
 
 @dataclass
@@ -88,7 +88,7 @@ def student_outputs(
 ) -> Iterator[StudentOutput]:
     """Yield what :func:`run_student` returns mini-batch by mini-batch."""
     device = student.head.weight.device
-    for batch in batches(cells, indices, batch_size, progress=progress, sparse=True):
+    for batch in batches(cells, indices, batch_size, progress=progress):
         yield _output(scaling, student, to_device(batch, device), axes or {})
 
 
@@ -97,12 +97,7 @@ def _output(
     scaling: Mapping[str, InputScaling], student: Student, batch: Mapping[str, Any], axes: Mapping[str, Axes]
 ) -> StudentOutput:
     values = unweighted_batch(scaling, batch)
-    # Scaling costs what is not zero; the first layer is the cheaper dense unless hardly anything is.
-    weighed = {
-        kind: own.to_dense() if isinstance(own, SparseRows) and own.density >= SPARSE_BELOW else own
-        for kind, own in weigh_batch(scaling, values).items()
-    }
-    logits, latent = student(weighed, batch["present"])
+    logits, latent = student(weigh_batch(scaling, values), batch["present"])
     places = {kind: own.place(values[kind]).cpu().numpy() for kind, own in axes.items()}
     return StudentOutput(logits.float().cpu().numpy(), latent.float().cpu().numpy(), places)
 

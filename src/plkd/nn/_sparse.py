@@ -39,11 +39,6 @@ class SparseRows:
         """Where the values are."""
         return self.values.device
 
-    @property
-    def density(self) -> float:
-        """Share of the values that are held."""
-        return len(self.values) / max(self.shape[0] * self.shape[1], 1)
-
     def to(self, *args: Any, **kwargs: Any) -> SparseRows:
         """Move to a device, as a tensor does."""
         moved = {name: getattr(self, name).to(*args, **kwargs) for name in ("values", "columns", "rows")}
@@ -68,9 +63,7 @@ class SparseRows:
 
     def to_dense(self) -> Tensor:
         """Return shape ``(n_obs, n_features)``."""
-        found = torch.zeros(self.shape, dtype=self.values.dtype, device=self.device)
-        found.view(-1)[self.rows * self.shape[1] + self.columns] = self.values
-        return found
+        return torch.zeros(self.shape, device=self.device).index_put((self.rows, self.columns), self.values)
 
 
 #: A mini-batch of one modality.
