@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import scipy.sparse as sp
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from plkd.data import Cells
 from plkd.inference._batches import batches, to_device
-from plkd.nn import InputScaling, Student, Values, dense, product, scale_batch
+from plkd.nn import InputLinear, InputScaling, Student, Values, dense, product, scale_batch
 
 #: Points on the way from nothing to the cell, the closer the nearer to nothing: there LayerNorm bends most.
 _N_POINTS, _POWER = 128, 4
@@ -132,11 +133,11 @@ def feature_attribution(
             )
         n_cells += np.bincount(called.cpu().numpy(), minlength=n_labels)
         is_called = torch.nn.functional.one_hot(called, n_labels).to(logits.dtype)
-        for name, tower, gradient in zip(
-            student.modalities, student.towers, _path_gradient(student, x, present, called, points), strict=True
+        for name, (first, _), gradient in zip(
+            student.modalities, _towers(student), _path_gradient(student, x, present, called, points), strict=True
         ):
             with torch.no_grad():
-                attributed = dense(x[name]) * (gradient @ tower[0].weight.t())
+                attributed = dense(x[name]) * (gradient @ first.weight.t())
                 sums[name] += (is_called.t() @ attributed).double().cpu().numpy()
     with np.errstate(invalid="ignore"):
         return FeatureAttribution(
@@ -153,14 +154,21 @@ def _points(integrated: bool) -> list[tuple[float, float]]:  # noqa: FBT001
     return list(zip((s**_POWER).tolist(), (weights * _POWER * s ** (_POWER - 1)).tolist(), strict=True))
 
 
+def _towers(student: Student) -> list[tuple[InputLinear, nn.Module]]:
+    """Return each modality's first layer, which is linear, and the layers after it."""
+    return [(cast("InputLinear", tower[0]), tower[1:]) for tower in cast("list[nn.Sequential]", list(student.towers))]
+
+
 def _first_products(student: Student, x: Mapping[str, Values]) -> list[Tensor]:
     """Return the first layer's outputs of each modality without its bias, each of shape ``(n_obs, n_hidden[0])``."""
-    return [product(x[name], tower[0].weight) for name, tower in zip(student.modalities, student.towers, strict=True)]
+    return [
+        product(x[name], first.weight) for name, (first, _) in zip(student.modalities, _towers(student), strict=True)
+    ]
 
 
 def _contrast(student: Student, products: Sequence[Tensor], present: Mapping[str, Tensor], called: Tensor) -> Tensor:
     """Return the called label's logit less the mean over labels, shape ``(n_obs,)``, from :func:`_first_products`."""
-    latents = [tower[1:](h + tower[0].bias) for h, tower in zip(products, student.towers, strict=True)]
+    latents = [rest(h + first.bias) for h, (first, rest) in zip(products, _towers(student), strict=True)]
     logits = student.joined(latents, present)[0]
     return logits.gather(1, called[:, None])[:, 0] - logits.mean(dim=1)
 
