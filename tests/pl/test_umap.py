@@ -73,3 +73,10 @@ def test_missing_key_is_named(cells, color, use_rep, named):
 def test_too_few_cells_are_refused(cells):
     with pytest.raises(ValueError, match="too few"):
         pl.umap(cells[:4], "batch")
+
+
+def test_legend_lists_the_labels_of_one_column_after_the_other(cells):
+    cells.obs["batch"] = cells.obs["batch"].astype(str).str.replace("batch", "a")
+    axes = pl.umap(cells, ["cell_type", "batch"])
+    legend = [text.get_text() for text in axes[-1].get_legend().get_texts()]
+    assert legend == ["1  type_0", "2  type_1", "3  type_2", "4  a_0", "5  a_1"]

@@ -81,6 +81,6 @@ def novelty_histogram(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     ax.set_xlabel("Novelty: share of held-out cells that lie nearer")
     ax.set_ylabel("Cells")
-    ax.legend(frameon=False, fontsize="small", loc="lower left", bbox_to_anchor=(0, 1), ncols=3, columnspacing=1)
+    ax.legend(frameon=False, fontsize="small", loc="lower left", bbox_to_anchor=(0, 1), ncols=2, columnspacing=1)
     ax.spines[["top", "right"]].set_visible(False)
     return ax

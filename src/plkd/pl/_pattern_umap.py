@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 
 from plkd._arguments import check_type, names_of
 from plkd.pl._style import pattern_names
-from plkd.pl._umap import umap
+from plkd.pl._umap import draw_umap
 
 _MOST_COLUMNS = 4
 
@@ -61,6 +61,8 @@ def pattern_umap(
     check_type("adata", adata, AnnData, "an AnnData")
     check_type("scores", scores, pd.DataFrame, "a DataFrame, cells x patterns")
     names = [patterns] if isinstance(patterns, str) else names_of("patterns", patterns, '["B cell"]')
+    if not names or len(set(names)) < len(names):
+        raise ValueError(f"patterns={names}; expected columns of scores, at least one and each once.")
     for name in names:
         if name not in scores:
             raise KeyError(f"patterns={name!r} is no column of scores; expected some of {list(scores.columns)[:20]}.")
@@ -70,7 +72,9 @@ def pattern_umap(
             "Fix: `scores.loc[adata.obs_names]`."
         )
     titles = [title.replace(r"\$", "$") for title in pattern_names(names)]
-    cells = AnnData(obs=pd.DataFrame({i: scores[name] for i, name in enumerate(names)}).set_axis(titles, axis=1))
+    if len(set(titles)) < len(titles):
+        titles = [str(name) for name in names]
+    cells = AnnData(obs=scores[names].set_axis(titles, axis=1))
     if use_rep in adata.obsm:
         cells.obsm[use_rep] = adata.obsm[use_rep]
     if ax is None and len(names) > 1:
@@ -82,5 +86,12 @@ def pattern_umap(
         for spare in grid.ravel()[len(names) :]:
             spare.remove()
         ax = grid.ravel()[: len(names)]
-    given = {"use_rep": use_rep, "n_neighbors": n_neighbors, "random_state": random_state, "ax": ax}
-    return umap(cells, titles[0] if isinstance(patterns, str) else titles, **given)
+    return draw_umap(
+        cells,
+        titles[0] if isinstance(patterns, str) else titles,
+        use_rep=use_rep,
+        n_neighbors=n_neighbors,
+        random_state=random_state,
+        ax=ax,
+        high_on_top=True,
+    )

@@ -58,6 +58,22 @@ def umap(
     ValueError
         If there are fewer than 5 cells, or ``ax`` does not hold one Axes for each column.
     """
+    return draw_umap(
+        adata, color, use_rep=use_rep, n_neighbors=n_neighbors, random_state=random_state, ax=ax, high_on_top=False
+    )
+
+
+def draw_umap(
+    adata: AnnData,
+    color: str | Sequence[str],
+    *,
+    use_rep: str,
+    n_neighbors: int,
+    random_state: int,
+    ax: Axes | Sequence[Axes] | None,
+    high_on_top: bool,
+) -> Axes | np.ndarray:
+    """Draw as :func:`umap` does; low numbers on top, as of a confidence, or high ones."""
     check_type("adata", adata, AnnData, "an AnnData")
     check_whole("n_neighbors", n_neighbors, 2)
     check_whole("random_state", random_state, 0)
@@ -88,7 +104,7 @@ def umap(
     last = None
     for panel, (name, column) in zip(axes, columns.items(), strict=True):
         if _is_number(column):
-            _draw_numbers(panel, places, column.to_numpy(dtype=float), name)
+            _draw_numbers(panel, places, column.to_numpy(dtype=float), high_on_top=high_on_top)
         else:
             _draw_labels(panel, places, _as_text(column), labels)
             last = panel
@@ -144,8 +160,8 @@ def _as_text(column: pd.Series) -> np.ndarray:
 
 
 def _labels(columns: list[pd.Series]) -> list[str]:
-    """Return the labels in use in any column, by name."""
-    return sorted({label for column in columns for label in _as_text(column) if label is not None})
+    """Return the labels in use in any column, column by column, by name."""
+    return list(dict.fromkeys(label for column in columns for label in sorted(set(_as_text(column)) - {None})))
 
 
 def _point_size(n_obs: int) -> float:
@@ -174,13 +190,13 @@ def _draw_labels(ax: Axes, places: np.ndarray, values: np.ndarray, labels: list[
             ax.text(x, y, str(number), ha="center", va="center", fontsize=font, weight="bold", path_effects=outline)
 
 
-def _draw_numbers(ax: Axes, places: np.ndarray, values: np.ndarray, name: str) -> None:
-    order = np.argsort(-np.nan_to_num(values, nan=np.inf), kind="stable")
+def _draw_numbers(ax: Axes, places: np.ndarray, values: np.ndarray, *, high_on_top: bool) -> None:
+    order = np.argsort(np.where(np.isnan(values), -np.inf, values if high_on_top else -values), kind="stable")
     many = len(places) > 5000
     points = ax.scatter(
         *places[order].T, c=values[order], s=_point_size(len(places)), cmap="viridis", linewidths=0, rasterized=many
     )
-    bar = ax.figure.colorbar(points, ax=ax, shrink=0.6, label=name)
+    bar = ax.figure.colorbar(points, ax=ax, shrink=0.6)
     bar.outline.set_visible(False)
 
 
