@@ -56,7 +56,7 @@ def gene_attribution(
 
     Notes
     -----
-    Integrated gradients (Sundararajan et al. 2017) are the default because they are complete: a label's scores sum to the
+    Integrated gradients :cite:p:`Sundararajan17` are the default because they are complete: a label's scores sum to the
     difference of its logit between its cells and a cell without any counts. Gradient x input sums to nearly 0, since the Student's
     LayerNorm leaves its answer nearly the same when all values grow alike; it says how small changes act, not what the call is made
     of. A negative or small score does not mean that a gene is not expressed.

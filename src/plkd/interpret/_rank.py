@@ -84,8 +84,8 @@ def rank_patterns(
     -----
     The effect is :math:`(m_1 - m_0) / \sqrt{(s_1^2 + s_0^2) / 2}`, with means and unbiased variances of the label's cells and all
     other cells. Unlike the area under the ROC curve it does not level off at 1 for the patterns that mark a label best, which are
-    those to be ranked. P-values count permutations with an effect as large (Phipson and Smyth 2010); the false discovery rate is
-    that of Benjamini and Hochberg (1995), within each label, as scanpy's. In ``adata.uns`` the ``logfoldchanges`` are missing
+    those to be ranked. P-values count permutations with an effect as large :cite:p:`Phipson10`; the false discovery rate
+    :cite:p:`Benjamini95` is taken within each label, as scanpy's. In ``adata.uns`` the ``logfoldchanges`` are missing
     values: scores have no fold change.
 
     The null is that labels say nothing about scores. Cells are its units, not donors, and the model was trained to tell labels

@@ -113,7 +113,7 @@ class ExplanationMixin:
         indices: Sequence[int] | np.ndarray | None = None,
         batch_size: int | None = None,
     ) -> pd.DataFrame:
-        """Return what the Student's calls of each label rest on, feature by feature.
+        r"""Return what the Student's calls of each label rest on, feature by feature.
 
         Parameters
         ----------
@@ -132,7 +132,9 @@ class ExplanationMixin:
 
         Notes
         -----
-        The formula is at :func:`plkd.inference.feature_attribution`. A call costs about as much as ten of :meth:`predict`.
+        With :math:`x` the scaled values and :math:`f` the called label's logit less the mean over labels, integrated gradients are
+        :math:`x_j \int_0^1 \partial_j f(t x) \, dt` :cite:p:`Sundararajan17`. The integral is taken behind the first layer, which is
+        linear, so that it costs little.
         """
         if not isinstance(method, str) or method not in ("integrated", "gradient"):
             raise ValueError(f"method={method!r}; expected 'integrated' or 'gradient'.")
