@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from plkd.inference._alignment import alignment_report
-from plkd.inference._attribution import pattern_attribution
+from plkd.inference._attribution import FeatureAttribution, feature_attribution, pattern_attribution
 from plkd.inference._axes import Axes, find_axes
 from plkd.inference._batches import batch_size_for, chosen_cells, to_device
 from plkd.inference._membership import features_in_words, members, membership_by_kind, names_by_kind
@@ -26,6 +26,7 @@ from plkd.inference._vote import clusters_of, majority_vote
 __all__ = [
     "JOINT",
     "Axes",
+    "FeatureAttribution",
     "StudentOutput",
     "TeacherOutputs",
     "add_annotation",
@@ -36,6 +37,7 @@ __all__ = [
     "check_coverage",
     "chosen_cells",
     "clusters_of",
+    "feature_attribution",
     "features_in_words",
     "find_axes",
     "kind_of",
