@@ -55,6 +55,7 @@ def test_unknown_name_is_an_attribute_error():
         ("plkd.report", {"scvi", "lightning", "pytorch_lightning", "torch", "anndata", "matplotlib"}),
         ("plkd.nn", {"scvi", "lightning", "pytorch_lightning", "anndata"}),
         ("plkd.annotator", {"scvi", "lightning", "pytorch_lightning"}),
+        ("plkd.interpret", {"scvi", "lightning", "pytorch_lightning", "scanpy", "matplotlib"}),
     ],
 )
 def test_import_keeps_heavy_modules_out(module, kept_out):

@@ -7,7 +7,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from plkd import datasets, metrics, patterns, pl, presets
+    from plkd import datasets, interpret, metrics, patterns, pl, presets
     from plkd.align import AlignmentReport
     from plkd.annotator import Annotator
     from plkd.inference import add_annotation
@@ -26,6 +26,7 @@ _HOME = {
     "Report": "plkd.report",
     "add_annotation": "plkd.inference",
     "datasets": "plkd.datasets",
+    "interpret": "plkd.interpret",
     "metrics": "plkd.metrics",
     "patterns": "plkd.patterns",
     "pl": "plkd.pl",
@@ -40,6 +41,7 @@ __all__ = [
     "Report",
     "add_annotation",
     "datasets",
+    "interpret",
     "metrics",
     "patterns",
     "pl",

@@ -73,6 +73,18 @@ def test_without_a_map_the_matrix_is_taken_as_it_is(fmt, dtype):
     check(reader.read(np.array([4, 0, 0])), expected(dense, None, [4, 0, 0]))
 
 
+@pytest.mark.parametrize("columns", [None, [2, -1, 0]])
+def test_entries_of_one_place_are_added_up(columns):
+    """As scipy means them; scaled one by one they would give another logarithm."""
+    twice = sparse.csr_matrix((np.array([1.0, 2, 4, 8]), [2, 2, 0, 2], [0, 3, 4]), shape=(2, 3))
+    before = twice.data.copy()
+    block = Rows(twice, None if columns is None else np.array(columns)).read(np.array([1, 0, 0]))
+    check(block, expected(twice.toarray(), columns, [1, 0, 0]))
+    assert block.nnz == 5
+    assert twice.nnz == 4
+    np.testing.assert_array_equal(twice.data, before)
+
+
 def test_the_identity_map_costs_nothing():
     assert Rows(np.eye(3), np.arange(3)).columns is None
     assert Rows(np.eye(3), np.arange(2)).columns is not None

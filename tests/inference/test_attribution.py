@@ -10,7 +10,7 @@ import torch
 from scipy import sparse
 
 from plkd.data import Cells, Modality, Rows
-from plkd.inference import pattern_attribution
+from plkd.inference import feature_attribution, pattern_attribution
 from plkd.nn import RNAScaling, Student
 
 N_OBS = 6
@@ -109,3 +109,116 @@ def test_the_membership_is_not_changed(student, cells):
     before = {name: matrix.copy() for name, matrix in MEMBERSHIP.items()}
     pattern_attribution(SCALING, student, cells, np.arange(2), MEMBERSHIP)
     assert all((MEMBERSHIP[name] != before[name]).nnz == 0 for name in before)
+
+
+# Features: what the calls of each label rest on.
+
+
+def called_and_contrast(student, x):
+    """Logit of each cell's called label less the mean over labels, in float64, and the labels."""
+    exact = copy.deepcopy(student).double()
+    logits = exact({name: torch.from_numpy(v.astype(np.float64)) for name, v in x.items()})[0].detach().numpy()
+    return logits.argmax(axis=1), logits
+
+
+def linear_student():
+    """A Student without LayerNorm and GELU: its logits are linear in the values."""
+    student = Student(N_FEATURES, 3, n_hidden=(7, 4)).eval()
+    for tower in student.towers:
+        for i, layer in enumerate(tower):
+            if isinstance(layer, torch.nn.LayerNorm | torch.nn.GELU):
+                tower[i] = torch.nn.Identity()
+    return student
+
+
+def features(student, cells, *, integrated, **kwargs):
+    return feature_attribution(SCALING, student, cells, np.arange(N_OBS), integrated=integrated, **kwargs)
+
+
+@pytest.mark.parametrize("integrated", [True, False])
+def test_of_a_linear_student_both_methods_give_weight_times_value(values, cells, integrated):
+    student = linear_student()
+    found = features(student, cells, integrated=integrated)
+    called, _ = called_and_contrast(student, values)
+    for i, (name, tower) in enumerate(zip(student.modalities, student.towers, strict=True)):
+        assert student.gain[i] == 1
+        weights = (student.head.weight @ tower[4].weight @ tower[0].weight.t()).detach().double().numpy()
+        contrast = weights - weights.mean(axis=0)
+        for label in range(3):
+            own = called == label
+            if own.any():
+                truth = (values[name][own] * contrast[label]).mean(axis=0)
+                np.testing.assert_allclose(found.scores[name][label], truth, rtol=1e-4, atol=1e-5)
+            else:
+                assert np.isnan(found.scores[name][label]).all()
+
+
+def test_integrated_gradients_sum_to_the_difference_of_logits(student, values, cells):
+    found = features(student, cells, integrated=True)
+    called, logits = called_and_contrast(student, values)
+    _, nothing = called_and_contrast(student, {name: np.zeros_like(v) for name, v in values.items()})
+    rows = np.arange(N_OBS)
+    difference = (logits[rows, called] - logits.mean(axis=1)) - (nothing[rows, called] - nothing.mean(axis=1))
+    assert found.n_cells.tolist() == np.bincount(called, minlength=3).tolist()
+    for label in np.unique(called):
+        total = sum(scores[label].sum() for scores in found.scores.values())
+        expected = difference[called == label].mean()
+        assert abs(expected) > 0.05
+        np.testing.assert_allclose(found.explained[label], expected, atol=1e-5)
+        np.testing.assert_allclose(total, expected, atol=2e-3)
+
+
+def test_integrated_gradients_equal_a_riemann_sum_over_the_whole_input(student, values, cells):
+    found = features(student, cells, integrated=True)
+    called, _ = called_and_contrast(student, values)
+    exact = copy.deepcopy(student).double()
+    x = {name: torch.from_numpy(v.astype(np.float64)) for name, v in values.items()}
+    total = {name: torch.zeros_like(v) for name, v in x.items()}
+    n = 500
+    for step in range(n):
+        s = (step + 0.5) / n  # the way is t = s^3: finer near nothing, where the gradients change most
+        at = {name: (v * s**3).requires_grad_() for name, v in x.items()}
+        logits = exact(at)[0]
+        contrast = logits[torch.arange(N_OBS), torch.from_numpy(called)] - logits.mean(dim=1)
+        for name, gradient in zip(at, torch.autograd.grad(contrast.sum(), list(at.values())), strict=True):
+            total[name] += gradient * x[name] * 3 * s**2 / n
+    for name, scores in total.items():
+        for label in np.unique(called):
+            np.testing.assert_allclose(
+                found.scores[name][label], scores.numpy()[called == label].mean(axis=0), rtol=1e-3, atol=1e-3
+            )
+
+
+@pytest.mark.parametrize("batch_size", [None, 4])
+def test_gradients_times_input_sum_to_those_of_patterns(student, values, cells, batch_size):
+    by_cell = pattern_attribution(SCALING, student, cells, np.arange(N_OBS), MEMBERSHIP)
+    found = features(student, cells, integrated=False, batch_size=batch_size)
+    called, _ = called_and_contrast(student, values)
+    for label in np.unique(called):
+        # A feature of several patterns counts in full in each.
+        truth = np.concatenate([found.scores[name][label] @ (m.toarray() != 0) for name, m in MEMBERSHIP.items()])
+        np.testing.assert_allclose(by_cell[called == label].mean(axis=0), truth, rtol=1e-3, atol=1e-5)
+
+
+def test_a_missing_modality_carries_nothing(student, values):
+    rna = np.arange(N_OBS)
+    some = Cells(
+        {
+            "rna": Modality(Rows(values["rna"]), "log", position=rna),
+            "protein": Modality(Rows(values["protein"][:0]), "log", position=np.full(N_OBS, -1)),
+        },
+        N_OBS,
+    )
+    found = features(student, some, integrated=True)
+    called = found.n_cells > 0
+    assert not found.scores["protein"][called].any()
+    np.testing.assert_allclose(found.scores["rna"][called].sum(axis=1), found.explained[called], atol=2e-3)
+
+
+@pytest.mark.parametrize("around", [torch.no_grad, torch.inference_mode])
+def test_features_too_work_where_gradients_are_switched_off(student, cells, around):
+    expected = features(student, cells, integrated=True)
+    with around():
+        found = features(student, cells, integrated=True)
+    np.testing.assert_array_equal(found.scores["rna"], expected.scores["rna"])
+    assert all(parameter.grad is None for parameter in student.parameters())

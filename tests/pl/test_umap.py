@@ -73,3 +73,22 @@ def test_missing_key_is_named(cells, color, use_rep, named):
 def test_too_few_cells_are_refused(cells):
     with pytest.raises(ValueError, match="too few"):
         pl.umap(cells[:4], "batch")
+
+
+def test_legend_lists_the_labels_of_one_column_after_the_other(cells):
+    cells.obs["batch"] = cells.obs["batch"].astype(str).str.replace("batch", "a")
+    axes = pl.umap(cells, ["cell_type", "batch"])
+    legend = [text.get_text() for text in axes[-1].get_legend().get_texts()]
+    assert legend == ["1  type_0", "2  type_1", "3  type_2", "4  a_0", "5  a_1"]
+
+
+def test_labels_of_another_column_start_with_the_clearest_styles_and_shared_ones_keep_theirs(cells):
+    cells.obs["again"] = cells.obs["cell_type"].astype(str).where(np.arange(40) > 5, "type_9")
+    legend = pl.umap(cells, ["cell_type", "again", "batch"])[-1].get_legend()
+    by_label = {
+        text.get_text().split("  ")[1]: handle.get_facecolor()[0].tolist()
+        for text, handle in zip(legend.get_texts(), legend.legend_handles, strict=True)
+    }
+    assert list(by_label) == ["type_0", "type_1", "type_2", "type_9", "batch_0", "batch_1"]
+    assert by_label["batch_0"] == by_label["type_0"]
+    assert len({tuple(by_label[f"type_{i}"]) for i in (0, 1, 2, 9)}) == 4

@@ -68,6 +68,11 @@ class Rows:
         return isinstance(self.matrix, np.ndarray) or sp.issparse(self.matrix)
 
     @cached_property
+    def _doubled(self) -> bool:
+        """Whether a matrix in memory may hold several entries of one place; those on disk are added up as they are read."""
+        return sp.issparse(self.matrix) and not self.matrix.has_canonical_format
+
+    @cached_property
     def _stored(self) -> StoredRows:
         if isinstance(self.matrix, StoredRows):
             return self.matrix
@@ -90,6 +95,9 @@ class Rows:
     def read(self, rows: slice | np.ndarray) -> sp.csr_matrix:
         """Return rows as float32 CSR, shape ``(n_rows, n_features)``, in the order asked for."""
         csr = sp.csr_matrix(self.read_whole(rows), dtype=np.float32)
+        if self._doubled:
+            # Entries of one place are parts of one value, and scaling is not linear.
+            csr.sum_duplicates()
         if self.weights is not None:
             return csr @ self.weights
         if self.columns is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from plkd.inference._alignment import alignment_report
 from plkd.inference._annotate import annotate
-from plkd.inference._attribution import pattern_attribution
+from plkd.inference._attribution import FeatureAttribution, feature_attribution, pattern_attribution
 from plkd.inference._axes import Axes, find_axes
 from plkd.inference._batches import batch_size_for, chosen_cells, to_device
 from plkd.inference._cluster import check_client, cluster_outputs
@@ -29,6 +29,7 @@ from plkd.inference._vote import clusters_of, majority_vote
 __all__ = [
     "JOINT",
     "Axes",
+    "FeatureAttribution",
     "StudentOutput",
     "TeacherOutputs",
     "TopTwo",
@@ -43,6 +44,7 @@ __all__ = [
     "chosen_cells",
     "cluster_outputs",
     "clusters_of",
+    "feature_attribution",
     "features_in_words",
     "find_axes",
     "kind_of",

@@ -9,13 +9,13 @@ import pandas as pd
 
 from plkd.confidence import Confidence
 from plkd.data import Cells
-from plkd.inference._axes import find_axes, sample_cells
+from plkd.inference._axes import find_axes, neighbour_cells, sample_cells
 from plkd.inference._novelty_in_parts import NoveltyInParts
 from plkd.inference._run import StudentOutput, run_student, student_outputs
 from plkd.inference._table import TopTwo, annotate_cells, label_probabilities, rejection_rate
 from plkd.nn import InputScaling, Student
 
-#: Cells whose neighbours are looked for at a time. Each part looks for those of the sample again, an eighth of its work.
+#: Cells whose neighbours are looked for at a time; each part looks for those of the sample again.
 PART = 2**16
 
 
@@ -71,15 +71,16 @@ def annotate(
     n_obs, measured = len(chosen), cells.measured()[chosen]
     sample, axes, places_of_labels, known = np.zeros(n_obs, dtype=bool), {}, {}, None
     if confidence is not None and confidence.profiles:
-        sample[sample_cells(n_obs)] = True
-        looked_at, numbers = cells, chosen[sample]
+        sample[neighbour_cells(n_obs)] = True
+        numbers = sample_cells(n_obs)
+        looked_at, places = cells, chosen[numbers]
         if not cells.in_memory:
-            looked_at, numbers = cells.loaded(numbers), np.arange(len(numbers))
+            looked_at, places = cells.loaded(places), np.arange(len(places))
         bar = None if progress is None else f"{progress}: a sample first"
-        axes = find_axes(scaling, looked_at, numbers, batch_size=batch_size, progress=bar)
+        axes = find_axes(scaling, looked_at, places, batch_size=batch_size, progress=bar)
         places_of_labels = {kind: own.place_profiles(confidence.profiles[kind]) for kind, own in axes.items()}
         if n_obs > PART:
-            known = run_student(scaling, student, looked_at, numbers, axes=axes, batch_size=batch_size)
+            known = run_student(scaling, student, looked_at, places[sample[numbers]], axes=axes, batch_size=batch_size)
     judge = None if confidence is None else NoveltyInParts(confidence, measured, places_of_labels, sample, known)
     tops, probabilities = [TopTwo(np.empty((0, 2), dtype=np.int32), np.empty((0, 2)))], []
     found = outputs(scaling, student, cells, chosen, axes=axes, batch_size=batch_size, progress=progress)

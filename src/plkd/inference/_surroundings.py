@@ -8,12 +8,9 @@ import numpy as np
 
 from plkd.confidence import Places
 from plkd.data import Cells
-from plkd.inference._axes import find_axes, sample_cells
+from plkd.inference._axes import find_axes, neighbour_cells
 from plkd.inference._run import StudentOutput, run_student
 from plkd.nn import InputScaling, Student
-
-#: Where there are more cells than directions are found in, neighbours are looked for in this part of those.
-_EVERY = 4
 
 
 def run_in_surroundings(
@@ -40,8 +37,6 @@ def run_in_surroundings(
     if not axes:
         return output, None
     sample = np.zeros(len(indices), dtype=bool)
-    looked_at = sample_cells(len(indices))
-    # Of many cells fewer tell as much of a cell's surroundings as of directions, and each costs a distance to every cell.
-    sample[looked_at if len(looked_at) == len(indices) else looked_at[::_EVERY]] = True
+    sample[neighbour_cells(len(indices))] = True
     labels = {kind: own.place_profiles(profiles[kind]) for kind, own in axes.items()}
     return output, Places(output.places, labels, sample)

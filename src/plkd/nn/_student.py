@@ -69,7 +69,10 @@ class Student(nn.Module):
             By modality, whether each cell was measured in it, bool, shape ``(n_obs,)``; None: every cell in every one. Zeros
             of a modality that was measured count, a missing modality does not.
         """
-        latents = self.alone(x)
+        return self.joined(self.alone(x), present)
+
+    def joined(self, latents: Sequence[Tensor], present: Mapping[str, Tensor] | None = None) -> tuple[Tensor, Tensor]:
+        """Return what :meth:`forward` does, from the modalities' own latents (:meth:`alone`)."""
         if len(latents) == 1:
             return self.head(latents[0]), latents[0]
         if present is None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.image import AxesImage
 
 from plkd._arguments import check_type, check_whole
 from plkd.pl._style import check_axes, font_size, inches_per_item, label_room, pattern_names, shorten
@@ -59,13 +62,37 @@ def pattern_heatmap(
     away = values - values.mean(axis=0)
     spread = values.std(axis=0)
     z = np.divide(away, spread, out=np.zeros_like(away), where=spread > 0)
-    chosen = _distinctive(away, n_patterns)
+    chosen = distinctive(away, n_patterns)
     # By the label in which a pattern is highest, the clearest first.
     chosen = sorted(chosen, key=lambda j: (z[:, j].argmax(), -z[:, j].max()))
     shown = z[:, chosen].T
-    n_rows, n_columns = shown.shape
+    ax, image = draw_matrix(shown, frame.columns[chosen], frame.index, ax)
+    bar = ax.figure.colorbar(image, ax=ax, shrink=0.6)
+    bar.set_label(f"Pattern {label}, z-score over labels")
+    bar.outline.set_visible(False)
+    if len(shown) < frame.shape[1]:
+        ax.set_title(f"The {len(shown)} most distinctive of {frame.shape[1]} patterns", fontsize="medium")
+    return ax
 
-    below, beside = [shorten(str(name)) for name in frame.index], pattern_names(frame.columns[chosen])
+
+def draw_matrix(
+    shown: np.ndarray, patterns: Sequence[str], labels: Sequence[str], ax: Axes | None, *, limit: float | None = None
+) -> tuple[Axes, AxesImage]:
+    """Draw patterns x labels in colours that are white at 0, and name rows and columns.
+
+    Parameters
+    ----------
+    shown
+        Shape ``(n_patterns, n_labels)``.
+    patterns, labels
+        Their names.
+    ax
+        Where to draw; None makes a figure whose size fits the numbers of labels and patterns.
+    limit
+        Value of the strongest colours; None: the largest there is.
+    """
+    n_rows, n_columns = shown.shape
+    below, beside = [shorten(str(name)) for name in labels], pattern_names(patterns)
     if ax is None:
         height, width = float(np.clip(6 / n_rows, 0.14, 0.3)), float(np.clip(6 / n_columns, 0.14, 0.42))
         size = (
@@ -75,18 +102,13 @@ def pattern_heatmap(
         _, ax = plt.subplots(figsize=(size[0], max(size[1], 2.6)), layout="constrained")
     else:
         width, height = inches_per_item(ax, n_columns, n_rows)
-    limit = max(float(np.abs(shown).max()), 1e-9)
+    limit = max(float(np.abs(shown).max()) if limit is None else limit, 1e-9)
     image = ax.imshow(shown, cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto", interpolation="nearest")
     ax.set_xticks(range(n_columns), below, rotation=90, fontsize=font_size(width))
     ax.set_yticks(range(n_rows), beside, fontsize=font_size(height))
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
-    bar = ax.figure.colorbar(image, ax=ax, shrink=0.6)
-    bar.set_label(f"Pattern {label}, z-score over labels")
-    bar.outline.set_visible(False)
-    if n_rows < frame.shape[1]:
-        ax.set_title(f"The {n_rows} most distinctive of {frame.shape[1]} patterns", fontsize="medium")
-    return ax
+    return ax, image
 
 
 def _check(frame: pd.DataFrame, n_patterns: int) -> None:
@@ -105,7 +127,7 @@ def _check(frame: pd.DataFrame, n_patterns: int) -> None:
         raise ValueError("frame holds values that are not finite; expected numbers. Fix: `frame.dropna()`.")
 
 
-def _distinctive(away: np.ndarray, n: int) -> list[int]:
+def distinctive(away: np.ndarray, n: int) -> list[int]:
     """Return columns of ``(n_labels, n_patterns)`` differences from the mean, the labels' highest ones in turns."""
     n_labels, n_patterns = away.shape
     ranked = np.argsort(-away, axis=1, kind="stable")

@@ -58,6 +58,22 @@ def umap(
     ValueError
         If there are fewer than 5 cells, or ``ax`` does not hold one Axes for each column.
     """
+    return draw_umap(
+        adata, color, use_rep=use_rep, n_neighbors=n_neighbors, random_state=random_state, ax=ax, high_on_top=False
+    )
+
+
+def draw_umap(
+    adata: AnnData,
+    color: str | Sequence[str],
+    *,
+    use_rep: str,
+    n_neighbors: int,
+    random_state: int,
+    ax: Axes | Sequence[Axes] | None,
+    high_on_top: bool,
+) -> Axes | np.ndarray:
+    """Draw as :func:`umap` does; low numbers on top, as of a confidence, or high ones."""
     check_type("adata", adata, AnnData, "an AnnData")
     check_whole("n_neighbors", n_neighbors, 2)
     check_whole("random_state", random_state, 0)
@@ -74,7 +90,8 @@ def umap(
         )
     latent = _latent(adata.obsm[use_rep], f"adata.obsm[{use_rep!r}]")
     columns = {name: adata.obs[name] for name in names}
-    labels = _labels([column for column in columns.values() if not _is_number(column)])
+    styles = _styles([column for column in columns.values() if not _is_number(column)])
+    labels = list(styles)
     if ax is None:
         room = -(-len(labels) // _LEGEND_ROWS) * (0.6 + label_room([shorten(label) for label in labels], _font(labels)))
         side = 4.2 if len(labels) <= _LEGEND_ROWS else 5.2
@@ -88,9 +105,9 @@ def umap(
     last = None
     for panel, (name, column) in zip(axes, columns.items(), strict=True):
         if _is_number(column):
-            _draw_numbers(panel, places, column.to_numpy(dtype=float), name)
+            _draw_numbers(panel, places, column.to_numpy(dtype=float), high_on_top=high_on_top)
         else:
-            _draw_labels(panel, places, _as_text(column), labels)
+            _draw_labels(panel, places, _as_text(column), styles)
             last = panel
         panel.set_title(name, fontsize="medium")
         panel.set_xlabel("UMAP 1")
@@ -99,7 +116,7 @@ def umap(
         panel.set_yticks([])
         panel.spines[["top", "right"]].set_visible(False)
     if last is not None:
-        _legend(last, labels)
+        _legend(last, styles)
     return axes[0] if isinstance(color, str) else axes
 
 
@@ -143,26 +160,36 @@ def _as_text(column: pd.Series) -> np.ndarray:
     )
 
 
-def _labels(columns: list[pd.Series]) -> list[str]:
-    """Return the labels in use in any column, by name."""
-    return sorted({label for column in columns for label in _as_text(column) if label is not None})
+def _styles(columns: list[pd.Series]) -> dict[str, tuple[str, str]]:
+    """Return colour and marker of each label in use, column by column, by name.
+
+    Columns that share labels share their styles; one of labels of its own, such as batches beside types, starts anew with the
+    clearest.
+    """
+    styles: dict[str, tuple[str, str]] = {}
+    for column in columns:
+        own = sorted(set(_as_text(column)) - {None})
+        new = [label for label in own if label not in styles]
+        used = len(styles) if len(new) < len(own) else 0
+        styles |= dict(zip(new, point_styles(used + len(new))[used:], strict=True))
+    return styles
 
 
 def _point_size(n_obs: int) -> float:
     return float(np.clip(9000 / max(n_obs, 1), 1.5, 26))
 
 
-def _draw_labels(ax: Axes, places: np.ndarray, values: np.ndarray, labels: list[str]) -> None:
+def _draw_labels(ax: Axes, places: np.ndarray, values: np.ndarray, styles: dict[str, tuple[str, str]]) -> None:
     """Draw each label in its style, the most frequent first so that rare ones stay visible, and number it."""
     size, many = _point_size(len(places)), len(places) > 5000
-    style: dict[str, Any] = dict(zip(labels, point_styles(len(labels)), strict=True))
+    labels = list(styles)
     unknown = np.array([value is None for value in values])
     shared = {"s": size, "linewidths": 0, "rasterized": many}
     if unknown.any():
         ax.scatter(*places[unknown].T, c=_MISSING, **shared)
     members = {label: np.flatnonzero(values == label) for label in labels}
     for label in sorted(labels, key=lambda name: -len(members[name])):
-        colour, marker = style[label]
+        colour, marker = styles[label]
         ax.scatter(*places[members[label]].T, c=colour, marker=marker, **shared)
     for number, label in enumerate(labels, start=1):
         if len(members[label]):
@@ -174,13 +201,13 @@ def _draw_labels(ax: Axes, places: np.ndarray, values: np.ndarray, labels: list[
             ax.text(x, y, str(number), ha="center", va="center", fontsize=font, weight="bold", path_effects=outline)
 
 
-def _draw_numbers(ax: Axes, places: np.ndarray, values: np.ndarray, name: str) -> None:
-    order = np.argsort(-np.nan_to_num(values, nan=np.inf), kind="stable")
+def _draw_numbers(ax: Axes, places: np.ndarray, values: np.ndarray, *, high_on_top: bool) -> None:
+    order = np.argsort(np.where(np.isnan(values), -np.inf, values if high_on_top else -values), kind="stable")
     many = len(places) > 5000
     points = ax.scatter(
         *places[order].T, c=values[order], s=_point_size(len(places)), cmap="viridis", linewidths=0, rasterized=many
     )
-    bar = ax.figure.colorbar(points, ax=ax, shrink=0.6, label=name)
+    bar = ax.figure.colorbar(points, ax=ax, shrink=0.6)
     bar.outline.set_visible(False)
 
 
@@ -188,18 +215,18 @@ def _font(labels: list[str]) -> float:
     return 8 if len(labels) <= _LEGEND_ROWS else 6.5
 
 
-def _legend(ax: Axes, labels: list[str]) -> None:
+def _legend(ax: Axes, styles: dict[str, tuple[str, str]]) -> None:
     handles = [
         ax.scatter([], [], c=colour, marker=marker, s=30, linewidths=0, label=f"{number}  {shorten(label)}")
-        for number, (label, (colour, marker)) in enumerate(zip(labels, point_styles(len(labels)), strict=True), start=1)
+        for number, (label, (colour, marker)) in enumerate(styles.items(), start=1)
     ]
     ax.legend(
         handles=handles,
         loc="upper left",
         bbox_to_anchor=(1.01, 1.0),
         frameon=False,
-        fontsize=_font(labels),
-        ncols=-(-len(labels) // _LEGEND_ROWS),
+        fontsize=_font(list(styles)),
+        ncols=-(-len(styles) // _LEGEND_ROWS),
         handletextpad=0.3,
         borderaxespad=0,
         labelspacing=0.35,
