@@ -170,16 +170,47 @@ class Confidence:
         places
             Of the cells; None: each cell is judged by itself.
         """
-        found, most = np.empty(len(latent)), 1.0
+        return self.novelty_of(self.distances(latent, logits, measured, places), measured)
+
+    def distances(
+        self, latent: np.ndarray, logits: np.ndarray, measured: np.ndarray, places: Places | None = None
+    ) -> np.ndarray:
+        """Return how far each cell lies from the labels, by itself and with its neighbours, shape ``(n_obs, 2)``.
+
+        The second is NaN where cells are judged by themselves. Parts of a query, each with the sample in which neighbours are
+        looked for, give the same distances as the whole.
+
+        Parameters
+        ----------
+        latent, logits, measured, places
+            As in :meth:`novelty`.
+        """
+        found = np.full((len(latent), 2), np.nan)
         for part, kinds, rows in self._by_part(measured):
-            distance, scale, least = part.centres.distance(latent[rows]), part.alone, 1.0
+            found[rows, 0] = part.centres.distance(latent[rows])
             # A part that serves cells of other modalities knows nothing of distances in theirs.
             if places is not None and part.surrounded and part is self.parts.get(kinds):
-                here = places.of(rows, kinds)
-                surrounded = here.surround(distance, logits[rows])
+                surrounded = places.of(rows, kinds).surround(found[rows, 0], logits[rows])
                 if surrounded is not None:
-                    distance, scale = surrounded, part.scale_for(len(rows))
-                    least = LEAST_SHIFT if len(rows) > 2 * max(part.surrounded) else 1.0
+                    found[rows, 1] = surrounded
+        return found
+
+    def novelty_of(self, distances: np.ndarray, measured: np.ndarray) -> tuple[np.ndarray, float]:
+        """Return what :meth:`novelty` does, from the :meth:`distances` of all cells.
+
+        Parameters
+        ----------
+        distances
+            Shape ``(n_obs, 2)``.
+        measured
+            As in :meth:`probabilities`.
+        """
+        found, most = np.empty(len(distances)), 1.0
+        for part, _, rows in self._by_part(measured):
+            (distance, surrounded), scale, least = distances[rows].T, part.alone, 1.0
+            if not np.isnan(surrounded).any():
+                distance, scale = surrounded, part.scale_for(len(rows))
+                least = LEAST_SHIFT if len(rows) > 2 * max(part.surrounded) else 1.0
             shift = scale.shift(distance, least=least)
             found[rows], most = scale.score(distance, shift), max(most, shift)
         return found, most

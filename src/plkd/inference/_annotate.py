@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from plkd.confidence import Confidence
+from plkd.confidence import Confidence, Places
 from plkd.data import Cells
 from plkd.inference._axes import find_axes, neighbour_cells, sample_cells
-from plkd.inference._novelty_in_parts import NoveltyInParts
 from plkd.inference._run import StudentOutput, run_student, student_outputs
 from plkd.inference._table import TopTwo, annotate_cells, label_probabilities, rejection_rate
 from plkd.nn import InputScaling, Student
@@ -81,7 +80,7 @@ def annotate(
         places_of_labels = {kind: own.place_profiles(confidence.profiles[kind]) for kind, own in axes.items()}
         if n_obs > PART:
             known = run_student(scaling, student, looked_at, places[sample[numbers]], axes=axes, batch_size=batch_size)
-    judge = None if confidence is None else NoveltyInParts(confidence, measured, places_of_labels, sample, known)
+    distances = None if confidence is None else _Distances(confidence, measured, places_of_labels, sample, known)
     tops, probabilities = [TopTwo(np.empty((0, 2), dtype=np.int32), np.empty((0, 2)))], []
     found = outputs(scaling, student, cells, chosen, axes=axes, batch_size=batch_size, progress=progress)
     for rows, output in _parts(found):
@@ -89,9 +88,11 @@ def annotate(
         tops.append(TopTwo.of(own))
         if clusters is not None:
             probabilities.append(own)
-        if judge is not None:
-            judge.add(rows, output)
-    novelty, shift = (None, 1.0) if judge is None else judge.result()
+        if distances is not None:
+            distances.add(rows, output)
+    novelty, shift = (None, 1.0)
+    if confidence is not None and distances is not None:
+        novelty, shift = confidence.novelty_of(distances.found, measured)
     return annotate_cells(
         TopTwo.joined(tops),
         novelty,
@@ -124,3 +125,44 @@ def _joined(outputs: Sequence[StudentOutput]) -> StudentOutput:
         np.concatenate([output.latent for output in outputs]),
         {kind: np.concatenate([output.places[kind] for output in outputs]) for kind in outputs[0].places},
     )
+
+
+class _Distances:
+    """The distances of all cells, from parts of them: of each cell no more is kept.
+
+    Parameters
+    ----------
+    confidence
+        The model's.
+    measured
+        Whether each cell was measured in each modality, bool, shape ``(n_obs, n_modalities)``.
+    labels
+        By modality where the labels' mean cells lie; empty: cells are judged by themselves.
+    sample
+        In which cells neighbours are looked for, bool, shape ``(n_obs,)``.
+    known
+        The Student's output for the sample, needed where the cells come in several parts; None: they come in one.
+    """
+
+    def __init__(
+        self,
+        confidence: Confidence,
+        measured: np.ndarray,
+        labels: Mapping[str, np.ndarray],
+        sample: np.ndarray,
+        known: StudentOutput | None,
+    ):
+        self._confidence, self._measured, self._labels = confidence, measured, labels
+        self._sample, self._known = sample, known
+        self.found = np.empty((len(sample), 2))
+
+    def add(self, rows: slice, output: StudentOutput) -> None:
+        """Take the Student's output for some cells."""
+        numbers = np.arange(rows.start, rows.stop)
+        if self._known is not None:
+            # Neighbours are looked for in the sample, so it has to be there with every part.
+            new = np.flatnonzero(~self._sample[rows])
+            numbers = np.concatenate([np.flatnonzero(self._sample), numbers[new]])
+            output = _joined([self._known, output.of(new)])
+        places = Places(output.places, self._labels, self._sample[numbers]) if self._labels else None
+        self.found[numbers] = self._confidence.distances(output.latent, output.logits, self._measured[numbers], places)

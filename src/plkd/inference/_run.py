@@ -33,6 +33,10 @@ class StudentOutput:
     latent: np.ndarray
     places: dict[str, np.ndarray] = field(default_factory=dict)
 
+    def of(self, rows: np.ndarray) -> StudentOutput:
+        """Return those of some cells."""
+        return StudentOutput(self.logits[rows], self.latent[rows], {k: own[rows] for k, own in self.places.items()})
+
 
 def run_student(
     scaling: Mapping[str, InputScaling],
