@@ -1,6 +1,6 @@
 """Teacher training: cells per second and peak memory, beside a dense masked-linear Teacher in the same run.
 
-    python benchmarks/teacher_speed.py --threads 2 --repeats 5 --out teacher_speed.csv
+    python benchmarks/speed/teacher.py --threads 2 --repeats 5 --out teacher.csv
 
 Both Teachers see the same patterns, the same width, depth and heads, and each measurement is a full training step
 (forward, loss, backward, SGD with momentum) in a fresh process of its own, so that no measurement inherits another's
