@@ -43,7 +43,7 @@ def test_file_that_is_missing_ends_with_1_and_one_line(tmp_path, capsys):
     assert run(["train", str(tmp_path / "no.h5ad"), "--labels-key", "x", "--out", str(tmp_path / "m")]) == 1
     out, err = capsys.readouterr()
     assert out == ""
-    assert err == f"error: No such reference: {tmp_path / 'no.h5ad'}; expected an .h5ad or .h5mu file.\n"
+    assert err == f"error: No such reference: {tmp_path / 'no.h5ad'}; expected an .h5ad, .h5mu or .zarr file.\n"
 
 
 def test_verbose_shows_where_an_error_arose(tmp_path, capsys):
