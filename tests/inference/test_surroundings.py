@@ -27,7 +27,7 @@ def test_outputs_are_the_students_and_places_lie_on_the_query_s_axes(parts):
     chosen = np.array([5, 3, *range(10, 40)])
     values = np.log1p(1e4 * counts / counts.sum(axis=1, keepdims=True))
     profiles = np.stack([values[:20].mean(axis=0), values[20:].mean(axis=0), np.zeros(N_GENES)]).astype(np.float32)
-    output, places = run_in_surroundings(scaling, student, cells, chosen, {"rna": profiles}, batch_size=7)
+    output, places = run_in_surroundings(scaling, student, cells, chosen, {"rna": profiles})
     plain = run_student(scaling, student, cells, chosen)
     np.testing.assert_allclose(output.logits, plain.logits, atol=1e-5)
     np.testing.assert_allclose(output.latent, plain.latent, atol=1e-5)

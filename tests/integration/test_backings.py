@@ -91,7 +91,9 @@ def test_annotator(annotator, query, elsewhere):
 
 def test_model(trained, query, elsewhere):
     if not isinstance(elsewhere, AnnData):
-        pytest.skip("PLKD takes no paths")
+        with pytest.raises(TypeError, match="AnnData"):  # paths are for the Annotator
+            trained.annotate(elsewhere)
+        return
     table = trained.annotate(elsewhere, over_clustering="cluster")
     pd.testing.assert_frame_equal(table, trained.annotate(query, over_clustering="cluster"), **LIKE)
     np.testing.assert_array_equal(trained.predict(elsewhere), trained.predict(query))

@@ -99,8 +99,8 @@ class Cells(torch.utils.data.Dataset):
         Returns
         -------
         ``x``: by modality float32 values as stored, ``(n, n_features)``, zero where the cell lacks the modality; a tensor,
-        or :class:`plkd.nn.SparseRows` where less than half of the data set's values are not zero. ``present``: by modality bool ``(n,)``. ``scale``:
-        by modality ``(scale, found)``, the latter a bool tensor or None. ``labels``, ``batch``, ``index``: int64 ``(n,)``.
+        or :class:`plkd.nn.SparseRows` where less than half of the data set's values are not zero. ``present``: by modality
+        bool ``(n,)``. ``scale``: by modality ``(scale, found)``, the latter a bool tensor or None. ``labels``, ``batch``, ``index``: int64 ``(n,)``.
         """
         index = np.asarray(index, dtype=np.int64)
         x, present, scale = {}, {}, {}

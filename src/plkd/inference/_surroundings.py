@@ -19,21 +19,18 @@ def run_in_surroundings(
     cells: Cells,
     indices: np.ndarray,
     profiles: Mapping[str, np.ndarray],
-    *,
-    batch_size: int | None = None,
-    progress: str | None = None,
 ) -> tuple[StudentOutput, Places | None]:
     """Return the Student's outputs, and where the cells lie in directions of their own.
 
     Parameters
     ----------
-    scaling, student, cells, indices, batch_size, progress
+    scaling, student, cells, indices
         As of :func:`run_student`.
     profiles
         By modality the mean scaled values of the labels' cells, shape ``(n_labels, n_features)``; empty: no places are found.
     """
-    axes = find_axes(scaling, cells, indices, batch_size=batch_size) if profiles else {}
-    output = run_student(scaling, student, cells, indices, axes=axes, batch_size=batch_size, progress=progress)
+    axes = find_axes(scaling, cells, indices) if profiles else {}
+    output = run_student(scaling, student, cells, indices, axes=axes)
     if not axes:
         return output, None
     sample = np.zeros(len(indices), dtype=bool)

@@ -90,7 +90,7 @@ def rank_patterns(
 
     The null is that labels say nothing about scores. Cells are its units, not donors, and the model was trained to tell labels
     apart: with many cells nearly every pattern passes. Read effect and stability first. Time grows with cells x patterns x
-    permutations: about ten seconds for 10,000 cells and 300 patterns.
+    permutations.
 
     Examples
     --------
