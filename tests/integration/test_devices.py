@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from plkd import PLKD, Annotator
+from plkd.model._device import single_device
 
 
 @pytest.fixture
@@ -58,3 +59,11 @@ def test_trained_on_a_gpu_answers_the_same_on_the_cpu_and_back(make_model, query
     assert next(back.module.parameters()).device.type == "cuda"
     pd.testing.assert_frame_equal(back.predict(query, soft=True), expected, atol=1e-4)
     pd.testing.assert_frame_equal(Annotator.load(tmp_path / "a").predict(query, soft=True), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "device", "expected"),
+    [("gpu", 0, [0]), ("cuda", 1, [1]), ("cpu", 1, 1), ("gpu", "auto", "auto"), ("gpu", [1], [1]), ("gpu", True, True)],
+)
+def test_a_number_is_the_index_of_a_gpu(accelerator, device, expected):
+    assert single_device(accelerator, device) == expected

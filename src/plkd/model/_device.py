@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from plkd._compat import parse_device_args
@@ -46,3 +47,13 @@ def check_device(accelerator: Any, devices: Any, *, called: str = "devices", sin
             f"accelerator={accelerator!r} with {called}={devices!r} cannot be used here ({error}). Fix: pass "
             f"accelerator='auto' and {called}='auto', or accelerator='cpu'."
         ) from error
+
+
+def single_device(accelerator: Any, device: Any) -> Any:
+    """Return a device in the form that scvi-tools reads as it documents it.
+
+    Its ``load`` calls a number an index, but Lightning reads one as how many; a list holds indices.
+    """
+    is_index = isinstance(device, int) and not isinstance(device, bool) and device >= 0
+    on_gpu = accelerator in ("gpu", "cuda") or (accelerator == "auto" and torch.cuda.is_available())
+    return [device] if is_index and on_gpu else device

@@ -22,7 +22,7 @@ from plkd._files import as_path, staged
 from plkd.data import Cells, ModalitySpec, Rows, as_text, find_table, open_query
 from plkd.model import _files
 from plkd.model._confidence import ConfidenceMixin
-from plkd.model._device import check_device
+from plkd.model._device import check_device, single_device
 from plkd.model._explain import ExplanationMixin
 from plkd.model._fields import KEYS, ClusterField, CodesField, ModalityField
 from plkd.model._labels import unlabeled_text
@@ -476,7 +476,7 @@ class PLKD(TrainingMixin, ConfidenceMixin, PredictionMixin, ExplanationMixin, Re
             are matched by name, it needs no labels. None attaches what the folder holds, if anything: a model without
             data predicts, explains and exports.
         accelerator, device
-            Where to; as in scvi-tools.
+            Where to; as in scvi-tools. A number is the index of a GPU.
         prefix
             As given to :meth:`save`.
         **kwargs
@@ -492,6 +492,7 @@ class PLKD(TrainingMixin, ConfidenceMixin, PredictionMixin, ExplanationMixin, Re
         """
         folder = as_path(dir_path, "dir_path")
         _files.check_prefix(prefix)
+        device = single_device(accelerator, device)
         check_device(accelerator, device, called="device", single=True)
         _files.check_model(folder, prefix)
         with _files.in_present_format(folder, prefix, class_name=cls.__name__) as (current, attributes):

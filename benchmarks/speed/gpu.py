@@ -1,0 +1,130 @@
+"""Training on a GPU: cells per second of the Teacher and of the Student, and the share of time the GPU waits for data.
+
+    PLKD_DATA=/path/to/data python -m benchmarks.speed.gpu --cells 50000
+
+The reference is a simulated atlas with the counts of a file. Each phase is timed three ways in turn, on the same mini-batches:
+*trained*, by ``PLKD.train`` as users call it; *loop*, the bare steps of that phase, each mini-batch read and moved as training
+does; *resident*, the same steps on mini-batches that lie on the GPU already. What *loop* takes longer than *resident* is the
+time that the GPU waits for data.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import statistics
+import warnings
+from collections.abc import Iterable
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.speed.atlas import in_memory, read_reference
+from plkd import PLKD, presets
+from plkd.inference import to_device
+from plkd.train import DistillationPlan, ReferenceData, TeacherPlan, split_cells
+from plkd.train._runner import _precision
+
+
+def plans(model: PLKD, prior: np.ndarray, logits: torch.Tensor) -> dict[str, TeacherPlan | DistillationPlan]:
+    """Return both phases with the defaults of the package, for a loop of their own."""
+    teacher, student = presets.default.teacher_training, presets.default.student_training
+    common = ("lr", "weight_decay", "optimizer", "schedule", "hide_rate", "label_smoothing")
+    own = ("divergence", "divergence_weight", "alignment_weight", "modality_dropout")
+    theirs = ("kd_weight", "temperature", "entropy", "entropy_weight", "alignment_weight")
+    return {
+        "teacher": TeacherPlan(
+            model.module, n_steps=1000, **{name: getattr(teacher, name) for name in (*common, *own)}
+        ),
+        "student": DistillationPlan(
+            model.module,
+            logits,
+            torch.as_tensor(prior, dtype=torch.float32),
+            n_steps=1000,
+            **{name: getattr(student, name) for name in (*common, *theirs)},
+        ),
+    }
+
+
+def steps(plan: TeacherPlan | DistillationPlan, optimizer: torch.optim.Optimizer, batches: Iterable[Any]) -> float:
+    """Return the seconds of a step on each mini-batch, as the trainer does them."""
+    device = next(plan.parameters()).device
+    mixed = _precision("auto") == "bf16-mixed"
+    _wait(device)
+    start = perf_counter()
+    for batch in batches:
+        with torch.autocast(device.type, torch.bfloat16, enabled=mixed):
+            loss = plan.losses(to_device(batch, device))["loss"]
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(plan.network.parameters(), 1.0)
+        optimizer.step()
+    _wait(device)
+    return perf_counter() - start
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def main() -> None:
+    """Parse the command line, measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--file", default="zheng_sorted_pbmc.h5ad")
+    parser.add_argument("--labels-key", default="cell_type")
+    parser.add_argument("--genes", type=int, default=3000)
+    parser.add_argument("--cells", type=int, default=50_000)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--batch-size", type=int, default=presets.default.teacher_training.batch_size)
+    parser.add_argument("--accelerator", default="auto")
+    args = parser.parse_args()
+    warnings.filterwarnings("ignore")
+    for name in ("lightning.pytorch", "lightning.fabric", "scvi", "plkd"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    real = read_reference(args.file, args.labels_key, args.genes)
+    atlas = in_memory(real, args.labels_key, args.cells, seed=0)
+    labels = real.obs[args.labels_key].to_numpy().astype(str)
+    atlas.obs["label"] = np.random.default_rng(1).choice(labels, atlas.n_obs)  # costs do not depend on which
+    PLKD.setup_anndata(atlas, labels_key="label")
+    model = PLKD(atlas, preset=presets.default.replace(confidence={"n_folds": 0}))
+    model.train(
+        2, batch_size=args.batch_size, accelerator=args.accelerator, enable_progress_bar=False, enable_model_summary=False
+    )
+    device = model.module.student.head.weight.device
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
+    print(
+        f"{name}, torch {torch.__version__}, {_precision(args.accelerator)}; {args.cells:,} cells x {args.genes:,} genes, "
+        f"{len(model.patterns.names)} patterns, mini-batches of {args.batch_size}, {args.repeats} repeats"
+    )
+    cells = model._reference_cells()
+    split = split_cells(cells.labels, cells.batch, np.random.default_rng(0), train_size=0.9, validation_size=None)
+    data = ReferenceData(cells, split, batch_size=args.batch_size, balance=0.5)
+    batches = list(data.sampler)[:100]
+    resident = [to_device(cells[index], device) for index in batches]
+    n_cells = sum(map(len, batches))
+    prior = np.full(model.module.n_labels, 1 / model.module.n_labels)
+    logits = torch.zeros(cells.n_obs, model.module.n_labels)
+    seconds = model.training_["training"]["seconds"]
+    for phase, plan in plans(model, prior, logits).items():
+        plan = plan.to(device)
+        optimizer = plan.make_optimizer(fused=True)
+        model.module.train()
+        times: dict[str, list[float]] = {"loop": [], "resident": []}
+        for repeat in range(args.repeats + 1):
+            loop = steps(plan, optimizer, (cells[index] for index in batches))
+            still = steps(plan, optimizer, resident)
+            if repeat:
+                times["loop"].append(loop)
+                times["resident"].append(still)
+        loop, still = (statistics.median(times[key]) for key in ("loop", "resident"))
+        print(
+            f"{phase}: trained {2 * len(split.train) / seconds[phase]:,.0f} cells/s (start, validation and logging counted), "
+            f"loop {n_cells / loop:,.0f}, resident {n_cells / still:,.0f}; waiting for data {1 - still / loop:.1%}"
+        )
+
+
+if __name__ == "__main__":
+    main()
