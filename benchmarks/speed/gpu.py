@@ -28,19 +28,19 @@ from plkd.train import DistillationPlan, ReferenceData, TeacherPlan, split_cells
 from plkd.train._runner import _precision
 
 
-def plans(model: PLKD, prior: np.ndarray, logits: torch.Tensor) -> dict[str, TeacherPlan | DistillationPlan]:
+def plans(model: PLKD, prior: np.ndarray) -> dict[str, TeacherPlan | DistillationPlan]:
     """Return both phases with the defaults of the package, for a loop of their own."""
     teacher, student = presets.default.teacher_training, presets.default.student_training
     common = ("lr", "weight_decay", "optimizer", "schedule", "hide_rate", "label_smoothing")
     own = ("divergence", "divergence_weight", "alignment_weight", "modality_dropout")
-    theirs = ("kd_weight", "temperature", "entropy", "entropy_weight", "alignment_weight")
+    theirs = ("kd_weight", "temperature", "mixup", "entropy", "entropy_weight", "alignment_weight")
     return {
         "teacher": TeacherPlan(
             model.module, n_steps=1000, **{name: getattr(teacher, name) for name in (*common, *own)}
         ),
         "student": DistillationPlan(
             model.module,
-            logits,
+            None,
             torch.as_tensor(prior, dtype=torch.float32),
             n_steps=1000,
             **{name: getattr(student, name) for name in (*common, *theirs)},
@@ -91,7 +91,11 @@ def main() -> None:
     PLKD.setup_anndata(atlas, labels_key="label")
     model = PLKD(atlas, preset=presets.default.replace(confidence={"n_folds": 0}))
     model.train(
-        2, batch_size=args.batch_size, accelerator=args.accelerator, enable_progress_bar=False, enable_model_summary=False
+        2,
+        batch_size=args.batch_size,
+        accelerator=args.accelerator,
+        enable_progress_bar=False,
+        enable_model_summary=False,
     )
     device = model.module.student.head.weight.device
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
@@ -106,9 +110,8 @@ def main() -> None:
     resident = [to_device(cells[index], device) for index in batches]
     n_cells = sum(map(len, batches))
     prior = np.full(model.module.n_labels, 1 / model.module.n_labels)
-    logits = torch.zeros(cells.n_obs, model.module.n_labels)
     seconds = model.training_["training"]["seconds"]
-    for phase, plan in plans(model, prior, logits).items():
+    for phase, plan in plans(model, prior).items():
         plan = plan.to(device)
         optimizer = plan.make_optimizer(fused=True)
         model.module.train()

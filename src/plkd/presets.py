@@ -148,14 +148,22 @@ class StudentTraining(_PhaseTraining):
 
     Attributes
     ----------
+    kd_weight, temperature
+        Share of the distillation in the loss, the labels have the rest; temperature of its probabilities. With ``kd_weight=0`` no
+        Teacher is trained.
+    mixup
+        The Teacher teaches on mixtures of two cells whose shares are drawn from a beta distribution of this alpha. 0: on the cells
+        themselves, its answers computed once.
     alignment_weight
         Weight of the alignment of batches and modalities; used where there are several modalities or unlabelled cells.
     """
 
     hide_rate: float = 0.25
     label_smoothing: float = 0.1
-    kd_weight: float = 0.3
+    patience: int = 200
+    kd_weight: float = 1.0
     temperature: float = 1.0
+    mixup: float = 1.0
     entropy: Literal["prior", "released"] = "prior"
     entropy_weight: float = 0.0
     alignment_weight: float = 0.1
@@ -306,6 +314,7 @@ paper = Preset(
         keep_best=False,
         kd_weight=0.5,
         temperature=4.0,
+        mixup=0.0,
         entropy="released",
         entropy_weight=1.0,
         alignment_weight=0.0,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
-from plkd.train._augment import hide_features, hide_modalities
+from plkd.nn import SparseRows, dense
+from plkd.train._augment import hide_features, hide_modalities, mix_cells
 
 N = 4000
 
@@ -57,3 +59,39 @@ def test_the_mean_share_of_features_hidden_is_as_stated():
     own = (values == 0).double().mean(dim=1)
     assert own.min() < 0.05
     assert own.max() > 0.45
+
+
+def sparse(values: torch.Tensor) -> SparseRows:
+    rows, columns = values.nonzero().T
+    return SparseRows(values[rows, columns], columns, rows, tuple(values.shape))
+
+
+@pytest.mark.parametrize("density", [0.01, 0.5])
+def test_each_cell_is_its_share_of_itself_and_the_rest_of_its_partner(density):
+    values = torch.rand(40, 300) * (torch.rand(40, 300) < density)
+    present = {"a": torch.ones(40, dtype=torch.bool)}
+    for given in (values, sparse(values)):
+        torch.manual_seed(1)
+        x, partner, share = mix_cells({"a": given}, present, 1.0)
+        expected = share[:, None] * values + (1 - share[:, None]) * values[partner]
+        torch.testing.assert_close(dense(x["a"]), expected)
+        assert sorted(partner.tolist()) == list(range(40))
+        assert share.min() >= 0.5
+        if isinstance(x["a"], SparseRows):
+            assert (x["a"].rows.diff() >= 0).all()
+    assert isinstance(x["a"], SparseRows) == (density < 0.03)
+
+
+def test_shares_follow_the_beta_distribution():
+    """Of which the larger of the two shares is kept: for alpha 1 uniform between one half and 1."""
+    share = mix_cells({"a": torch.ones(N, 1)}, {"a": torch.ones(N, dtype=torch.bool)}, 1.0)[2]
+    assert abs(share.mean() - 0.75) < 0.01
+    assert abs(share.std() - 0.5 / 12**0.5) < 0.01
+
+
+def test_partners_were_measured_in_the_same_modalities():
+    x, present = batch([(True, False, False)] * 30 + [(True, True, False)] * 30)
+    mixed, partner, _ = mix_cells(x, present, 1.0)
+    assert ((partner < 30) == (torch.arange(60) < 30)).all()
+    for name, values in mixed.items():
+        torch.testing.assert_close(values, x[name])  # ones of those measured stay ones, zeros of those missing zeros

@@ -11,6 +11,8 @@ import torch
 from torch.nn import functional as F
 
 from plkd.inference import run_student, run_teacher
+from plkd.nn import dense
+from plkd.train._plan import phase_length
 
 
 class Recorder(pl.Callback):
@@ -54,7 +56,8 @@ def recorded(make_model, train):
 @pytest.mark.parametrize("phase", ["teacher", "student"])
 def test_history_holds_the_scores_of_each_epoch_by_phase(recorded, phase):
     history = recorded[0].history
-    for name in ("loss_train", "ce_loss_train", "ce_loss_validation", "macro_f1_validation", "accuracy_validation"):
+    learned = "kd_loss_train" if phase == "student" else "ce_loss_train"
+    for name in ("loss_train", learned, "ce_loss_validation", "macro_f1_validation", "accuracy_validation"):
         frame = history[f"{phase}_{name}"]
         assert list(frame.index) == list(range(5))
         assert np.isfinite(frame.to_numpy()).all()
@@ -174,6 +177,40 @@ def test_log_says_how_the_cells_were_split(make_model, train, caplog):
     assert "held out for validation, stratified by label" in caplog.text
 
 
+def test_teacher_reads_the_mixtures_that_the_student_learns(make_model, train):
+    """In evaluation mode, one mixture for each training cell and epoch."""
+    model, asked = make_model(), []
+
+    class Spy(pl.Callback):
+        def on_train_start(self, trainer, pl_module):
+            asked.append(pl_module.phase)
+
+        def on_train_end(self, trainer, pl_module):
+            asked.append("end")
+
+    def count(module, args, output):
+        x = dense(args[0]["rna"])
+        asked.append((module.training, float((x > 0).float().mean()), len(output.logits)))
+
+    handle = model.module.teacher.register_forward_hook(count)
+    train(model, 3, callbacks=[Spy()], plan_kwargs={"student": {"hide_rate": 0.0}})
+    handle.remove()
+    in_student = asked[asked.index("student") + 1 :]
+    in_student = in_student[: in_student.index("end")]
+    assert sum(n for _, _, n in in_student) == 3 * len(model.train_indices)
+    assert not any(training for training, _, _ in in_student)
+    cells = model._reference_cells()
+    own = float((torch.from_numpy(cells.modalities["rna"].rows.read(model.train_indices).toarray()) > 0).float().mean())
+    # Two cells have more genes that are not zero than one has.
+    assert min(seen for _, seen, _ in in_student) > own
+
+
+def test_a_student_of_mixtures_has_more_epochs():
+    assert phase_length(None, "student", 6) == (67, 402)
+    assert phase_length(None, "distillation", 6) == (134, 804)
+    assert phase_length(5, "distillation", 6) == (5, 30)
+
+
 @pytest.mark.parametrize("kd_weight", [0.5, 1.0, 0.0])
 def test_teacher_is_asked_once_for_each_training_cell(make_model, train, kd_weight):
     model, asked = make_model(), []
@@ -186,7 +223,7 @@ def test_teacher_is_asked_once_for_each_training_cell(make_model, train, kd_weig
         asked.append((module.training, len(output.logits)))
 
     handle = model.module.teacher.register_forward_hook(count)
-    train(model, 3, callbacks=[Spy()], plan_kwargs={"student": {"kd_weight": kd_weight}})
+    train(model, 3, callbacks=[Spy()], plan_kwargs={"student": {"kd_weight": kd_weight, "mixup": 0.0}})
     handle.remove()
     phases = [entry for entry in asked if isinstance(entry, str)]
     assert phases == (["teacher", "student"] if kd_weight else ["student"])

@@ -300,11 +300,13 @@ class TrainingMixin:
         resumed: dict[str, Any] | None,
     ) -> None:
         data = _data(settings, cells, split)
-        epochs, n_steps = phase_length(settings.max_epochs, "student", len(data.sampler))
+        mixed = settings.kd_weight > 0 and settings.mixup > 0
+        length = "distillation" if mixed else "student"
+        epochs, n_steps = phase_length(settings.max_epochs, length, len(data.sampler))
         module = self.module
         unlabeled = settings.unlabeled_ratio > 0 and len(split.unlabeled) > 0
         logits = None
-        if settings.kd_weight > 0:
+        if settings.kd_weight > 0 and not mixed:
             module.eval()
             # Looked up by cell number in every epoch; cells that do not teach keep zeros.
             logits = torch.zeros(cells.n_obs, module.n_labels)
@@ -318,6 +320,7 @@ class TrainingMixin:
             torch.as_tensor(prior, dtype=torch.float32),
             kd_weight=settings.kd_weight,
             temperature=settings.temperature,
+            mixup=settings.mixup if mixed else 0.0,
             entropy=settings.entropy,
             entropy_weight=settings.entropy_weight,
             alignment_weight=settings.alignment_weight if len(self._specs) > 1 or unlabeled else 0.0,

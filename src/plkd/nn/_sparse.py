@@ -52,6 +52,24 @@ class SparseRows:
         """Return each row times its factor, of shape ``(n_obs,)``."""
         return self.with_values(self.values * factors[self.rows])
 
+    def take(self, index: Tensor) -> SparseRows:
+        """Return rows in another order, some of them several times or not at all; ``index`` int64, shape ``(n_taken,)``."""
+        counts = torch.bincount(self.rows, minlength=self.shape[0])[index]
+        rows = torch.repeat_interleave(torch.arange(len(index), device=self.device), counts)
+        within = torch.arange(len(rows), device=self.device) - (torch.cumsum(counts, 0) - counts)[rows]
+        places = self.offsets()[index][rows] + within
+        return SparseRows(self.values[places], self.columns[places], rows, (len(index), self.shape[1]))
+
+    def plus(self, other: SparseRows) -> SparseRows:
+        """Return the sum with another mini-batch of the same shape."""
+        places = torch.cat([part.rows * self.shape[1] + part.columns for part in (self, other)])
+        # Sorted, so that rows never fall; what both hold stands once.
+        places, inverse = torch.unique(places, return_inverse=True)
+        values = torch.zeros(len(places), device=self.device).index_add(
+            0, inverse, torch.cat([self.values, other.values])
+        )
+        return SparseRows(values, places % self.shape[1], places // self.shape[1], self.shape)
+
     def sum_rows(self) -> Tensor:
         """Return the sum of each row, shape ``(n_obs,)``."""
         return torch.zeros(self.shape[0], device=self.device).index_add(0, self.rows, self.values)

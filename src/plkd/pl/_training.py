@@ -29,7 +29,8 @@ def training_curves(history: Mapping[str, pd.DataFrame], *, ax: Sequence[Axes] |
     Returns
     -------
     Two Axes. Left: cross-entropy of the labels in nats, on held-out cells (solid) and in training (dotted; there with
-    hidden genes and balanced labels, so that it may lie higher). Right: macro-F1 on held-out cells. A ring marks the
+    hidden genes and balanced labels, so that it may lie higher; of a Student that the Teacher alone teaches what it still differs
+    from the Teacher). Right: macro-F1 on held-out cells. A ring marks the
     epoch of the lowest held-out cross-entropy.
 
     Raises
@@ -55,7 +56,8 @@ def training_curves(history: Mapping[str, pd.DataFrame], *, ax: Sequence[Axes] |
     for phase in phases:
         name, colour = phase.capitalize(), _COLOURS[phase]
         held_out = _values(history, f"{phase}_ce_loss_validation")
-        _draw(loss, _values(history, f"{phase}_ce_loss_train"), colour, f"{name}, training", style=":")
+        kind = "ce" if f"{phase}_ce_loss_train" in history else "kd"
+        _draw(loss, _values(history, f"{phase}_{kind}_loss_train"), colour, f"{name}, training", style=":")
         _draw(loss, held_out, colour, f"{name}, held out")
         scores = _values(history, f"{phase}_macro_f1_validation")
         _draw(score, scores, colour, name)

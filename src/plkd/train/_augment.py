@@ -8,6 +8,11 @@ import torch
 from torch import Tensor
 
 from plkd.nn import SparseRows, Values
+from plkd.nn._sparse import dense_above
+
+#: Share of values that are not zero above which mini-batches are mixed with the zeros filled in: two cells share few places, and
+#: the sum is then too full for sparse products.
+_FULL = 0.03
 
 
 def hide_features(x: Mapping[str, Values], rate: float) -> dict[str, Values]:
@@ -34,6 +39,40 @@ def hide_features(x: Mapping[str, Values], rate: float) -> dict[str, Values]:
         else:
             hidden[name] = values * (torch.rand_like(values) >= own)
     return hidden
+
+
+def mix_cells(
+    x: Mapping[str, Values], present: Mapping[str, Tensor], alpha: float
+) -> tuple[dict[str, Values], Tensor, Tensor]:
+    """Mix each cell with another one of the mini-batch that was measured in the same modalities.
+
+    Parameters
+    ----------
+    x, present
+        Scaled values, and whether each cell was measured, by modality.
+    alpha
+        Of the beta distribution of the shares, ``> 0`` (mixup, Zhang et al. 2018); 1: any share is as likely.
+
+    Returns
+    -------
+    Values; for each cell its partner's number, shape ``(n_obs,)``, itself where no other drawn is alike; its own share, at
+    least one half, shape ``(n_obs,)``.
+    """
+    measured = torch.stack([present[name] for name in x], dim=1)
+    n_obs, device = len(measured), measured.device
+    partner = torch.randperm(n_obs, device=device)
+    alike = (measured == measured[partner]).all(dim=1)
+    partner = torch.where(alike, partner, torch.arange(n_obs, device=device))
+    share = torch.distributions.Beta(alpha, alpha).sample((n_obs,)).to(device)
+    share = torch.maximum(share, 1 - share)
+    return {name: _mixed(values, partner, share) for name, values in x.items()}, partner, share
+
+
+def _mixed(values: Values, partner: Tensor, share: Tensor) -> Values:
+    values = dense_above(values, _FULL)
+    if isinstance(values, SparseRows):
+        return values.scaled_rows(share).plus(values.take(partner).scaled_rows(1 - share))
+    return values * share[:, None] + values[partner] * (1 - share)[:, None]
 
 
 def hide_modalities(

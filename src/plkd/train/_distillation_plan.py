@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal, cast
 
 import torch
@@ -10,17 +11,23 @@ from torch.nn import functional as F
 
 from plkd.module import PLKDModule
 from plkd.nn import (
+    Values,
     alignment_loss,
     distillation_loss,
     label_probabilities,
     mean_entropy_loss,
     prior_matching_loss,
 )
+from plkd.train._augment import hide_features, mix_cells
 from plkd.train._plan import PhasePlan
 
 
 class DistillationPlan(PhasePlan):
     """``kd_weight`` * T^2 KL + (1 - ``kd_weight``) * cross-entropy, + self-entropy and alignment terms by their weights.
+
+    With ``mixup`` the Student learns what the Teacher says between the cells too: each cell of a mini-batch is mixed with another
+    one, features are hidden, and the Teacher reads what the Student does (function matching, Beyer et al. 2022). On the training
+    cells themselves a Teacher says hardly more than the labels do.
 
     Each modality of a cell learns as if it were the only one, from the cell's label and from what the Teacher sees in all
     modalities. What one says is then right without the others, and joined by adding up. Losses are means over all pairs of
@@ -31,13 +38,16 @@ class DistillationPlan(PhasePlan):
     module
         Its Student learns; the Teacher is not touched.
     teacher_logits
-        The Teacher's logits for the clean cells, shape ``(n_obs, n_labels)``, computed once; None where ``kd_weight`` is 0.
+        The Teacher's logits for the clean cells, shape ``(n_obs, n_labels)``, computed once; None where ``kd_weight`` is 0, and
+        where cells are mixed.
     prior
         Label shares as the training loader draws them, shape ``(n_labels,)``.
     kd_weight
         In [0, 1]; 0 trains the Student on the labels alone.
     temperature
         Of the distillation, ``> 0``.
+    mixup
+        Alpha of :func:`~plkd.train._augment.mix_cells`; 0 leaves the cells as they are.
     entropy
         ``"prior"`` is :func:`~plkd.nn.prior_matching_loss`, ``"released"`` the authors' :func:`~plkd.nn.mean_entropy_loss`.
     entropy_weight
@@ -63,6 +73,7 @@ class DistillationPlan(PhasePlan):
         *,
         kd_weight: float,
         temperature: float,
+        mixup: float = 0.0,
         entropy: Literal["prior", "released"],
         entropy_weight: float,
         alignment_weight: float,
@@ -73,52 +84,88 @@ class DistillationPlan(PhasePlan):
         self.register_buffer("teacher_logits", teacher_logits, persistent=False)
         self.register_buffer("prior", prior, persistent=False)
         self.kd_weight, self.temperature = kd_weight, temperature
+        self.mixup = mixup
         self.entropy, self.entropy_weight = entropy, entropy_weight
         self.alignment_weight, self.label_smoothing = alignment_weight, label_smoothing
 
-    def outputs(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor, Tensor]:
+    def outputs(self, batch: dict[str, Any]) -> tuple[Tensor, ...]:
         """Run the Student on each modality of cells with hidden features, as if it were the only one.
 
         Returns
         -------
         Logits, shape ``(n_views, n_labels)``; the modality and the cell number within the mini-batch of each, shape
-        ``(2, n_views)``; latents, shape ``(n_views, n_latent)``.
+        ``(2, n_views)``; latents, shape ``(n_views, n_latent)``; what the Teacher says of the cells, logits of shape ``(n_obs,
+        n_labels)``, empty where it does not teach; each cell's partner and its own share, both of shape ``(n_obs,)``.
         """
-        student, x = self.module.student, self.view(batch)
+        student, x, present = self.module.student, self.module.scale(batch), batch["present"]
+        n_obs = len(batch["labels"])
+        partner, share = torch.arange(n_obs, device=self.prior.device), torch.ones(n_obs, device=self.prior.device)
+        if self.mixup > 0:
+            x, partner, share = mix_cells(x, present, self.mixup)
+        x = hide_features(x, self.hide_rate)
+        taught = self._taught(batch, x)
         towers = cast("list[nn.Sequential]", list(student.towers))
         # Aligned before the last dropout, whose noise would keep all cells apart.
         before = torch.stack([tower[:-1](x[name]) for name, tower in zip(student.modalities, towers, strict=True)])
-        views = torch.stack([batch["present"][name] for name in student.modalities]).nonzero().T
+        views = torch.stack([present[name] for name in student.modalities]).nonzero().T
         latent = before[views[0], views[1]]
-        return student.head(towers[0][-1](latent)), views, latent.float()
+        return student.head(towers[0][-1](latent)), views, latent.float(), taught, partner, share
+
+    @torch.no_grad()
+    def _taught(self, batch: dict[str, Any], x: Mapping[str, Values]) -> Tensor:
+        """Return what teaches: logits of shape ``(n_obs, n_labels)``, or none where the labels alone do."""
+        if self.kd_weight == 0:
+            return self.prior.new_empty(0)
+        if self.mixup == 0:
+            return self.teacher_logits[batch["index"]]
+        # Lightning puts the whole module into training mode; who teaches does not drop anything.
+        return self.module.teacher.eval()(x, batch["present"]).logits.float()
 
     def training_loss(  # type: ignore[override]
-        self, batch: dict[str, Any], logits: Tensor, views: Tensor, latent: Tensor
+        self,
+        batch: dict[str, Any],
+        logits: Tensor,
+        views: Tensor,
+        latent: Tensor,
+        taught: Tensor,
+        partner: Tensor,
+        share: Tensor,
     ) -> dict[str, Tensor]:
         """Return the loss and its parts."""
         modality, cell = views
-        labels = batch["labels"][cell]
-        taught = self.teacher_logits[batch["index"][cell]] if self.kd_weight > 0 else None
+        labels = batch["labels"]
         parts: dict[str, Tensor] = {}
         loss = torch.zeros((), device=logits.device)
         if self.kd_weight < 1 and bool((labels >= 0).any()):
-            parts["ce_loss"] = F.cross_entropy(logits, labels, ignore_index=-1, label_smoothing=self.label_smoothing)
+            parts["ce_loss"] = self._label_loss(logits, labels[cell], labels[partner][cell], share[cell])
             loss = loss + (1 - self.kd_weight) * parts["ce_loss"]
-        if taught is not None:
-            parts["kd_loss"] = distillation_loss(logits, taught, temperature=self.temperature)
+        if self.kd_weight > 0:
+            parts["kd_loss"] = distillation_loss(logits, taught[cell], temperature=self.temperature)
             loss = loss + self.kd_weight * parts["kd_loss"]
         if self.entropy_weight:
-            known = logits[labels >= 0]
+            known = logits[labels[cell] >= 0]
             parts["entropy_loss"] = (
                 mean_entropy_loss(known) if self.entropy == "released" else prior_matching_loss(known, self.prior)
             )
             loss = loss + self.entropy_weight * parts["entropy_loss"]
         if self.alignment_weight:
-            probabilities = label_probabilities(labels, logits if taught is None else taught)
+            # A mixture belongs to the labels that the Teacher sees in it, and to the batch of its greater part.
+            known = labels if self.mixup == 0 else torch.full_like(labels, -1)
+            probabilities = label_probabilities(known[cell], taught[cell] if len(taught) else logits)
             group = batch["batch"][cell] * len(self.module.modalities) + modality
             parts["alignment_loss"] = alignment_loss(latent, probabilities, group)
             loss = loss + self.alignment_weight * parts["alignment_loss"]
         return {"loss": loss, **parts}
+
+    def _label_loss(self, logits: Tensor, labels: Tensor, others: Tensor, share: Tensor) -> Tensor:
+        """Return the cross-entropy of the labels of both parts of each cell, by their shares; mean over what is labelled."""
+        total, weight = logits.new_zeros(()), logits.new_zeros(())
+        for target, own in ((labels, share), (others, 1 - share)):
+            loss = F.cross_entropy(
+                logits, target, ignore_index=-1, label_smoothing=self.label_smoothing, reduction="none"
+            )
+            total, weight = total + (own * loss).sum(), weight + own[target >= 0].sum()
+        return total / weight
 
     def validation_logits(self, batch: dict[str, Any]) -> Tensor:
         """Return the Student's logits."""

@@ -20,8 +20,8 @@ from plkd.train._augment import hide_features
 #: Share of the steps that the one-cycle schedule spends on the way up.
 WARMUP_SHARE = 0.2
 #: Optimiser steps that a phase aims at where max_epochs is None, and the bounds of the epochs that gives.
-_STEPS = {"teacher": 600, "student": 400}
-_EPOCHS = (10, 100)
+_STEPS = {"teacher": 600, "student": 400, "distillation": 800}
+_EPOCHS = {"teacher": (10, 100), "student": (10, 100), "distillation": (20, 200)}
 #: Name (after the phase) of the macro-F1 of held-out cells, averaged over the last validations. A single epoch's F1 on few
 #: cells is noise whose maximum comes early; cross-entropy rises once a network is sure, long before labels get worse.
 SCORE = "score_validation"
@@ -175,7 +175,12 @@ class PhasePlan(pl.LightningModule):
 
 
 def phase_length(max_epochs: int | None, phase: str, steps_per_epoch: int) -> tuple[int, int]:
-    """Return epochs and optimiser steps of a phase; None chooses by the steps of an epoch."""
-    chosen = min(max(math.ceil(_STEPS[phase] / steps_per_epoch), _EPOCHS[0]), _EPOCHS[1])
+    """Return epochs and optimiser steps of a phase; None chooses by the steps of an epoch.
+
+    ``phase`` is ``"teacher"``, ``"student"`` (on labels or on the Teacher's answers to the cells) or ``"distillation"`` (on its
+    answers to mixtures of them, which need more patience).
+    """
+    least, most = _EPOCHS[phase]
+    chosen = min(max(math.ceil(_STEPS[phase] / steps_per_epoch), least), most)
     epochs = int(max_epochs) if max_epochs else chosen
     return epochs, epochs * steps_per_epoch

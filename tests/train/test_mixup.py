@@ -1,0 +1,105 @@
+"""What the Student learns on mixtures of two cells."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import log_softmax, softmax
+
+from plkd.nn import dense
+from plkd.train import DistillationPlan
+
+
+def make_plan(model, **settings):
+    """A plan that only counts: nothing hidden, no smoothing."""
+    defaults = {"kd_weight": 1.0, "temperature": 1.0, "mixup": 1.0, "alignment_weight": 0.0}
+    return DistillationPlan(
+        model.module,
+        None,
+        torch.full((model.module.n_labels,), 1 / model.module.n_labels),
+        entropy="prior",
+        entropy_weight=0.0,
+        label_smoothing=0.0,
+        n_steps=1,
+        lr=1e-3,
+        weight_decay=0.0,
+        optimizer="adamw",
+        schedule="constant",
+        hide_rate=0.0,
+        **{**defaults, **settings},
+    )
+
+
+@pytest.fixture
+def partly(make_adata, make_model):
+    """A model of 60 labelled cells and 30 unlabelled ones, dropout off."""
+    adata = make_adata(90)
+    adata.obs["cell_type"] = adata.obs["cell_type"].cat.add_categories("Unknown")
+    adata.obs.iloc[60:, 0] = "Unknown"
+    return make_model(adata, student_kwargs={"n_hidden": (16, 8), "dropout": 0.0})
+
+
+@pytest.mark.parametrize(("kd_weight", "temperature"), [(1.0, 1.0), (0.25, 2.0)])
+def test_losses_of_mixtures_are_those_computed_by_hand(partly, kd_weight, temperature):
+    model, plan = partly, make_plan(partly, kd_weight=kd_weight, temperature=temperature)
+    cells = model._reference_cells()
+    batch = cells[np.arange(cells.n_obs)]
+    out = plan.outputs(batch)
+    parts = {name: float(value) for name, value in plan.training_loss(batch, *out).items()}
+    partner, share = (each.numpy() for each in out[-2:])
+    x = dense(model.module.scale(batch)["rna"]).numpy()
+    mixed = {"rna": torch.from_numpy(share[:, None] * x + (1 - share)[:, None] * x[partner])}
+    with torch.no_grad():
+        student = model.module.student(mixed)[0].double().numpy()
+        teacher = model.module.teacher.eval()(mixed, batch["present"]).logits.double().numpy()
+    p, q = softmax(teacher / temperature, axis=1), softmax(student / temperature, axis=1)
+    kd = temperature**2 * (p * np.log(p / q)).sum(axis=1).mean()
+    assert parts["kd_loss"] == pytest.approx(kd, rel=1e-3)
+    if kd_weight == 1:
+        assert set(parts) == {"loss", "kd_loss"}
+        return
+    each, weight, labels = -log_softmax(student, axis=1), 0.0, cells.labels
+    ce = 0.0
+    for i in range(90):
+        for cell, own in ((i, share[i]), (partner[i], 1 - share[i])):
+            if labels[cell] >= 0:
+                ce, weight = ce + own * each[i, labels[cell]], weight + own
+    assert parts["ce_loss"] == pytest.approx(ce / weight, rel=1e-4)
+    assert parts["loss"] == pytest.approx(0.75 * ce / weight + 0.25 * kd, rel=1e-3)
+
+
+def test_the_teacher_reads_what_the_student_does(partly):
+    """With the same features hidden: what it says of others would be another function's answer."""
+    read = {}
+    teacher, tower = partly.module.teacher, partly.module.student.towers[0][0]
+    teacher.register_forward_hook(lambda module, args, out: read.update(teacher=dense(args[0]["rna"])))
+    tower.register_forward_hook(lambda module, args, out: read.update(student=dense(args[0])))
+    batch = partly._reference_cells()[np.arange(90)]
+    plan = make_plan(partly)
+    plan.hide_rate = 0.5
+    plan.outputs(batch)
+    torch.testing.assert_close(read["teacher"], read["student"])
+    plan.hide_rate = 0.0
+    kept = (read["student"] > 0).float().mean()
+    plan.outputs(batch)
+    assert kept < 0.7 * (read["student"] > 0).float().mean()
+
+
+def test_a_mixture_is_aligned_by_what_the_teacher_sees_in_it(partly, monkeypatch):
+    """Neither label is that of a mixture."""
+    seen = []
+
+    def note(latent, probabilities, group):
+        seen.append(probabilities)
+        return latent.sum() * 0
+
+    monkeypatch.setattr("plkd.train._distillation_plan.alignment_loss", note)
+    batch = partly._reference_cells()[np.arange(90)]
+    plan = make_plan(partly, alignment_weight=1.0)
+    out = plan.outputs(batch)
+    plan.training_loss(batch, *out)
+    taught = softmax(out[3].numpy(), axis=1)
+    torch.testing.assert_close(
+        seen[0], torch.from_numpy(np.where(taught.max(axis=1, keepdims=True) >= 0.5, taught, 0)).to(seen[0].dtype)
+    )
