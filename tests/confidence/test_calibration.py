@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.special import softmax
 from sklearn.metrics import log_loss
 
-from plkd.confidence import Calibration, fit_calibration, fit_temperature
+from plkd.confidence import Calibration, fit_calibration, fit_temperature, matched_temperature
 
 
 def simulated(n_obs: int, n_labels: int = 5, *, sharpness: float = 1.0, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -149,3 +149,21 @@ def test_arrays_bring_it_back_bit_for_bit():
     calibration = fit_calibration(logits, codes, allowance=0.04)
     again = Calibration.from_arrays(calibration.to_arrays())
     np.testing.assert_array_equal(again.probabilities(logits), calibration.probabilities(logits))
+
+
+def test_a_matched_temperature_makes_two_networks_equally_sure():
+    rng = np.random.default_rng(0)
+    others = rng.normal(0, 3, size=(400, 5))
+    # The same network with logits a third as far apart needs a third of the temperature.
+    assert matched_temperature(others / 3, others, 1.7) == pytest.approx(1.7 / 3, rel=1e-6)
+    logits = rng.normal(0, 1, size=(400, 5)) + others / 4
+    found = matched_temperature(logits, others, 1.7)
+    sure = [softmax(x / t, axis=1).max(axis=1).mean() for x, t in ((logits, found), (others, 1.7))]
+    assert sure[0] == pytest.approx(sure[1], rel=1e-9)
+
+
+@pytest.mark.parametrize("others", [np.zeros((10, 3)), np.eye(3)[[0, 1, 2] * 4] * 1e4])
+def test_a_network_that_cannot_be_matched_keeps_the_temperature(others):
+    """Never less sure than by chance, never surer than sure."""
+    logits = np.random.default_rng(0).normal(size=(len(others), 3))
+    assert matched_temperature(logits, others, 2.0) == 2.0

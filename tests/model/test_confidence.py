@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 import anndata as ad
 import lightning.pytorch as pl
@@ -14,13 +15,14 @@ from scipy.special import softmax
 
 from plkd import PLKD, Annotator, add_annotation, presets
 from plkd.annotator._file import read_annotator
+from plkd.confidence import Calibration, fit_temperature
 from plkd.data import Cells, Modality, Rows
 from plkd.inference import run_in_surroundings, run_student
 from plkd.model import _confidence as confidence_module
 from plkd.nn import ProteinScaling
 
 COLUMNS = ["label", "confidence", "novelty", "runner_up", "rejected", "reason"]
-FAST = {"teacher": {"lr": 1e-2}, "student": {"lr": 1e-2}}
+FAST = {"teacher": {"lr": 1e-2}, "student": {"lr": 1e-2, "max_epochs": 60}}
 PLAIN = presets.default.replace(confidence={"n_folds": 0})
 
 
@@ -81,13 +83,34 @@ def test_held_out_predictions_are_of_every_reference_cell(model):
     assert model.confidence_["note"] == "whole batches left out in turn (3 batches in 3 folds)"
 
 
+def of_the_folds(model) -> Calibration:
+    """The calibration as it was fitted to the Students that did not see the cells."""
+    held, own = model.held_out_, model._confidence.parts["rna",].calibration
+    return replace(own, temperature=fit_temperature(held["logits"], held["codes"]))
+
+
 def test_calibration_is_that_of_the_held_out_cells(model):
-    confidence, held = model._confidence, model.held_out_
-    probabilities = confidence.probabilities(held["logits"], np.ones((len(held["codes"]), 1), dtype=bool))
+    held = model.held_out_
+    probabilities = of_the_folds(model).probabilities(held["logits"])
     right = probabilities.argmax(axis=1) == held["codes"]
     assert probabilities.max(axis=1).mean() == pytest.approx(right.mean(), abs=0.02)
-    own = confidence.parts["rna",].own
+    own = model._confidence.parts["rna",].own
     np.testing.assert_array_equal(own, probabilities[np.arange(len(own)), held["codes"]])
+
+
+def test_the_distilled_student_is_as_sure_of_the_validation_cells_as_those_that_did_not_see_them(model):
+    held, validation = model.held_out_, model.validation_indices
+    others = held["logits"][np.isin(held["cells"], validation)].astype(float)
+    scaling = dict(model.module.scaling.items())
+    logits = run_student(scaling, model.module.student, model._reference_cells(), np.sort(validation)).logits.astype(
+        float
+    )
+    temperatures = model._confidence.parts["rna",].calibration.temperature, of_the_folds(model).temperature
+    mine, theirs = (
+        softmax(x / t, axis=1).max(axis=1).mean() for x, t in zip((logits, others), temperatures, strict=True)
+    )
+    assert mine == pytest.approx(theirs, abs=1e-6)
+    assert temperatures[0] != temperatures[1]
 
 
 def test_soft_predictions_are_the_calibrated_logits_and_hard_ones_are_theirs(model, data):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from plkd.confidence._calibration import Calibration, fit_calibration, fit_temperature
+from plkd.confidence._calibration import Calibration, fit_calibration, fit_temperature, matched_temperature
 from plkd.confidence._confidence import Confidence, Part
 from plkd.confidence._crossed import crossed_probabilities
 from plkd.confidence._doubt import doubtful_labels
@@ -24,6 +24,7 @@ __all__ = [
     "fit_centres",
     "fit_novelty",
     "fit_temperature",
+    "matched_temperature",
     "prediction_sets",
     "set_thresholds",
     "surrounded_distance",

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import minimize_scalar
+from scipy.optimize import brentq, minimize_scalar
 from scipy.special import log_softmax, softmax
 
 #: The temperature is looked for between these; held-out cells that are all right, or all wrong, would ask for 0 or infinity
@@ -128,3 +128,30 @@ def fit_temperature(logits: np.ndarray, codes: np.ndarray) -> float:
 
     found = minimize_scalar(loss, bounds=(-np.log(HIGHEST), -np.log(LOWEST)), method="bounded")
     return float(np.exp(-found.x))
+
+
+def matched_temperature(logits: np.ndarray, others: np.ndarray, temperature: float) -> float:
+    """Return the temperature under which one network is as sure of some cells, on average, as another is under its own.
+
+    A calibration fitted to one network then serves the other, such as a distilled Student, whose Teacher saw the cells left out.
+
+    Parameters
+    ----------
+    logits, others
+        Of both networks for the same cells, neither of which trained on them, shape ``(n_obs, n_labels)``.
+    temperature
+        Of the other network; also what is returned where no temperature between a hundredth and a hundred times of it will do.
+    """
+
+    def mean_confidence(values: np.ndarray, own: float) -> float:
+        return float(softmax(values.astype(np.float64) / own, axis=1).max(axis=1).mean())
+
+    wanted = mean_confidence(others, temperature)
+
+    def excess(log_ratio: float) -> float:
+        return mean_confidence(logits, temperature * np.exp(log_ratio)) - wanted
+
+    low, high = np.log(1e-2), np.log(1e2)
+    if not excess(high) < 0 < excess(low):
+        return temperature
+    return float(temperature * np.exp(brentq(excess, low, high)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from plkd.confidence import (
     doubtful_labels,
     fit_calibration,
     fit_centres,
+    matched_temperature,
 )
 from plkd.data import Cells, ModalitySpec
 from plkd.inference import run_in_surroundings, run_student, run_teacher
@@ -222,6 +223,8 @@ class ConfidenceMixin:
                 centres,
                 allowance=allowance,
             )
+            if teacher:
+                parts[subset] = self._as_sure(parts[subset], found, cells, subset, split)
         note = left_out.note + (f"; one batch: confidence lowered by {allowance:.0%}" if allowance else "")
         profiles = _profiles(self._scaling(), cells, split.train, self.module.n_labels)
         confidence = Confidence(tuple(cells.modalities), parts, profiles, note)
@@ -238,6 +241,22 @@ class ConfidenceMixin:
             "measured": cells.measured()[numbers],
             "logits": found["logits"][kept],
         }
+
+    def _as_sure(
+        self, part: Part, found: Mapping[str, np.ndarray], cells: Cells, subset: tuple[str, ...], split: Split
+    ) -> Part:
+        """Return the confidence with the temperature of the distilled Student.
+
+        The Students of the folds learned from labels alone and are surer, or less sure, than one of mixtures. The cells held out
+        for validation trained neither.
+        """
+        both = _all_of(cells, subset, np.intersect1d(split.validation, found["cells"]))
+        if len(both) < _LEAST_CELLS:
+            return part
+        logits = run_student(self._scaling(), self.module.student, cells.only(*subset), both).logits
+        others = found["+".join(subset) + ".logits"][np.searchsorted(found["cells"], both)]
+        temperature = matched_temperature(logits, others, part.calibration.temperature)
+        return replace(part, calibration=replace(part.calibration, temperature=temperature))
 
 
 def _fold_outputs(
