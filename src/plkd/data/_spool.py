@@ -16,6 +16,7 @@ logger = logging.getLogger("plkd")
 
 #: Values of a matrix stored by column that are turned at a time.
 _VALUES_AT_A_TIME = 2**23
+_ROWS = 4096
 
 
 class SpooledRows(CompressedRows):
@@ -24,7 +25,7 @@ class SpooledRows(CompressedRows):
     def __init__(self, files: tuple[IO[bytes], IO[bytes]], indptr: np.ndarray, n_columns: int):
         self._files = files
         data, indices = (_mapped(file, int(indptr[-1]), dtype) for file, dtype in zip(files, _DTYPES, strict=True))
-        super().__init__(data, indices, indptr, n_columns)
+        super().__init__(data, indices, indptr, (len(indptr) - 1, n_columns))
 
     def take(self, rows: np.ndarray) -> sp.csr_matrix:
         """Return rows in the order asked for."""
@@ -53,7 +54,7 @@ def spool_by_row(matrix: Any) -> SpooledRows:
     """Write anndata's matrix on disk, stored by column, by row to a temporary file; it is read twice, in bounded memory."""
     group, (n_rows, n_columns) = matrix.group, (int(n) for n in matrix.shape)
     # As its transpose it is stored by row.
-    columns = CompressedRows(group["data"], group["indices"], group["indptr"][:], n_rows)
+    columns = CompressedRows(group["data"], group["indices"], group["indptr"][:], (n_columns, n_rows))
     n_values = int(columns.indptr[-1])
     logger.info("The matrix is stored by column: written by row to a temporary file of %.1f GB", 8e-9 * n_values)
     counts = np.zeros(n_rows, dtype=np.int64)
@@ -76,6 +77,9 @@ def spool_by_row(matrix: Any) -> SpooledRows:
         spooled.data[at], spooled.indices[at] = part.data, part.indices + start
         free += lengths
         start = stop
+    if (free < indptr[1:]).any():
+        # Entries of one place were added up, which left gaps that read as zeros of the first column.
+        return spool((spooled.read(i, min(i + _ROWS, n_rows)) for i in range(0, n_rows, _ROWS)), n_columns)
     return spooled
 
 
