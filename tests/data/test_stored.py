@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import h5py
 import numpy as np
 import pytest
@@ -138,6 +140,14 @@ def test_values_in_half_precision_are_read(dense, tmp_path, where):
     np.testing.assert_array_equal(Rows(stored(f"{where} dense", half, tmp_path)).read(slice(0, N_OBS)).toarray(), dense)
 
 
+@pytest.mark.parametrize("kind", ["hdf5 csc", "hdf5 csr"])
+def test_a_full_disk_is_told_before_it_is_written_to(dense, tmp_path, monkeypatch, kind):
+    rows = Rows(stored(kind, dense, tmp_path))
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=100))
+    with pytest.raises(OSError, match="TMPDIR"):
+        rows.spooled()
+
+
 @pytest.mark.parametrize("batch_size", [3, 10, 17, 100])
 def test_in_order_each_chunk_is_read_once(dense, batch_size):
     bounds, loaded = np.array([0, 10, 11, 41, 53]), []
@@ -179,6 +189,21 @@ def test_broken_sparse_matrices_are_refused(dense, tmp_path, change, form):
         Rows(matrix).read(slice(0, N_OBS))
 
 
+def test_one_of_dasks_schedulers_computes_whichever_is_set(dense, tmp_path):
+    """Tasks of a cluster share their process's settings, so that one task's would be undone by another's end."""
+    dask = pytest.importorskip("dask")
+
+    def fail(*args, **kwargs):
+        raise RuntimeError("another scheduler computed")
+
+    cells = Cells({"rna": Modality(Rows(stored("dask csr", dense, tmp_path)))}, N_OBS)
+    own = cells.computed_by("threads")
+    with dask.config.set(scheduler=fail):
+        np.testing.assert_array_equal(own[np.arange(N_OBS)]["x"]["rna"].to_dense(), dense)
+        with pytest.raises(ValueError, match="another scheduler"):
+            cells[np.arange(N_OBS)]
+
+
 def test_dask_chunks_of_unknown_size_are_refused(dense):
     array = pytest.importorskip("dask.array").from_array(dense, chunks=(10, N_GENES))
 
@@ -194,5 +219,15 @@ def test_a_damaged_chunk_is_told(dense, tmp_path):
     for file in (tmp_path / "a.zarr" / "X" / "data").rglob("*"):
         if file.is_file() and not file.name.startswith((".", "zarr")):
             file.write_bytes(file.read_bytes()[:5])
+    with pytest.raises(ValueError, match="cannot be read"):
+        Rows(matrix).read(slice(0, N_OBS))
+
+
+def test_a_damaged_chunk_in_gzip_is_told(dense, tmp_path):
+    root = zarr.open_group(str(tmp_path / "a.zarr"), mode="w", zarr_format=3)
+    matrix = root.create_array("X", data=dense, chunks=(7, 9), compressors=zarr.codecs.GzipCodec())
+    for file in (tmp_path / "a.zarr" / "X" / "c").rglob("*"):
+        if file.is_file():
+            file.write_bytes(file.read_bytes()[:20])
     with pytest.raises(ValueError, match="cannot be read"):
         Rows(matrix).read(slice(0, N_OBS))

@@ -129,13 +129,21 @@ class ChunkedRows(StoredRows):
         return block[start - bounds[first] : stop - bounds[first]]
 
 
-def stored_rows(matrix: Any) -> StoredRows:
-    """Return the rows of anndata's matrix on disk, stored by row, an array of HDF5 or zarr, or one of dask."""
+def stored_rows(matrix: Any, scheduler: str | None = None) -> StoredRows:
+    """Return the rows of anndata's matrix on disk, stored by row, an array of HDF5 or zarr, or one of dask.
+
+    Parameters
+    ----------
+    matrix
+        One of these.
+    scheduler
+        Dask's that computes its arrays; None: the one that is set.
+    """
     if hasattr(matrix, "group"):
         group, (n_rows, n_columns) = matrix.group, (int(n) for n in matrix.shape)
         return CompressedRows(group["data"], group["indices"], group["indptr"][:], (n_rows, n_columns))
     if hasattr(matrix, "numblocks"):
-        return _dask_rows(matrix)
+        return _dask_rows(matrix, scheduler)
     n_rows, size = int(matrix.shape[0]), (getattr(matrix, "chunks", None) or (matrix.shape[0],))[0]
     if size >= n_rows:
         # Not in chunks, as HDF5 stores by default, or in a single one.
@@ -144,7 +152,7 @@ def stored_rows(matrix: Any) -> StoredRows:
     return ChunkedRows(lambda i, j: _csr(np.asarray(matrix[bounds[i] : bounds[j]])), bounds, int(matrix.shape[1]))
 
 
-def _dask_rows(array: Any) -> ChunkedRows:
+def _dask_rows(array: Any, scheduler: str | None) -> ChunkedRows:
     import dask
     from dask.array.utils import meta_from_array
 
@@ -153,7 +161,8 @@ def _dask_rows(array: Any) -> ChunkedRows:
 
     def load(i: int, j: int) -> sp.csr_matrix:
         # Put together here: not all of dask's versions can stack all of scipy's formats.
-        blocks = dask.compute(*[array.blocks[row, column] for row in range(i, j) for column in range(n_across)])
+        wanted = [array.blocks[row, column] for row in range(i, j) for column in range(n_across)]
+        blocks = dask.compute(*wanted, scheduler=scheduler)
         parts = [_csr(block) for block in blocks]
         rows = [sp.hstack(parts[k : k + n_across], format="csr") for k in range(0, len(parts), n_across)]
         return rows[0] if len(rows) == 1 else sp.vstack(rows, format="csr")
