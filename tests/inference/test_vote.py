@@ -11,15 +11,19 @@ from anndata import AnnData
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plkd.inference import TopTwo, annotate_cells, annotation_table, clusters_of, majority_vote
+from plkd.inference import TopTwo, annotate_cells, clusters_of, majority_vote
 
 LABELS = ["B", "T", "NK"]
+
+
+def annotation(probabilities):
+    return annotate_cells(TopTwo.of(probabilities.to_numpy()), None, list(probabilities.columns), probabilities.index)
 
 
 def vote(values, clusters, rejected=None, labels=LABELS):
     cells = [f"c{i}" for i in range(len(values))]
     probabilities = pd.DataFrame(values, index=cells, columns=labels)
-    table = annotation_table(probabilities)
+    table = annotation(probabilities)
     if rejected is not None:
         table["rejected"] = rejected
     return majority_vote(table, probabilities, pd.Series(clusters, index=cells, dtype=object))
@@ -56,7 +60,7 @@ def test_rejected_cells_neither_vote_nor_change_but_count_in_the_share():
 
 def test_a_rejected_cell_may_be_called_what_is_no_label_of_the_reference():
     probabilities = pd.DataFrame([[0.8, 0.1, 0.1], [0.4, 0.3, 0.3]], index=["c0", "c1"], columns=LABELS)
-    table = annotation_table(probabilities)
+    table = annotation(probabilities)
     table["label"] = pd.Categorical(["B", "Unknown"], [*LABELS, "Unknown"])
     table["rejected"] = [False, True]
     found = majority_vote(table, probabilities, pd.Series(["a", "a"], index=table.index))
@@ -108,7 +112,7 @@ def test_vote_equals_a_loop_over_clusters_in_any_order_of_the_cells(seed, n_obs,
 
 def test_the_table_given_is_not_changed():
     probabilities = pd.DataFrame([[0.8, 0.1, 0.1], [0.7, 0.2, 0.1], [0.1, 0.8, 0.1]], columns=LABELS)
-    table = annotation_table(probabilities)
+    table = annotation(probabilities)
     before = table.copy(deep=True)
     majority_vote(table, probabilities, pd.Series(["a", "a", "a"]))
     pd.testing.assert_frame_equal(table, before)
