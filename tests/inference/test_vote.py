@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from plkd.inference import TopTwo, annotate_cells, clusters_of, majority_vote
 
 LABELS = ["B", "T", "NK"]
+COLUMNS = ["label", "confidence", "novelty", "runner_up", "rejected", "reason"]
 
 
 def annotation(probabilities):
@@ -33,7 +34,7 @@ def test_vote_by_hand():
     table = vote(
         [[0.8, 0.1, 0.1], [0.5, 0.2, 0.3], [0.3, 0.6, 0.1], [0.2, 0.7, 0.1], [0.1, 0.3, 0.6]], ["a", "a", "a", "b", ""]
     )
-    assert list(table.columns) == ["label", "confidence", "novelty", "runner_up", "cell_label", "vote_share"]
+    assert list(table.columns) == [*COLUMNS, "cell_label", "vote_share"]
     assert table["label"].tolist() == ["B", "B", "B", "T", "NK"]
     assert table["cell_label"].tolist() == ["B", "B", "T", "T", "NK"]
     assert table["confidence"].tolist() == [0.8, 0.5, 0.3, 0.7, 0.6]
@@ -78,7 +79,7 @@ def test_cells_in_no_cluster_and_those_alone_keep_their_label(clusters):
 
 def test_no_cells_give_an_empty_table_of_the_same_columns():
     table = vote(np.empty((0, 3)), [])
-    assert table.shape == (0, 6)
+    assert table.shape == (0, 8)
 
 
 @given(seed=st.integers(0, 10_000), n_obs=st.integers(1, 30), n_clusters=st.integers(1, 6))
