@@ -7,6 +7,7 @@ from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from scipy import sparse
 
 
@@ -111,3 +112,20 @@ def one_per_cell(argument: str, values: Any) -> np.ndarray:
     if found.ndim != 1:
         raise ValueError(f"{argument} has {found.ndim} dimensions; expected one value per cell.")
     return found
+
+
+def check_order(argument: str, values: Any, cells: pd.Index) -> None:
+    """Refuse a Series of the values of other cells, or of these in another order; one whose index merely counts passes.
+
+    Raises
+    ------
+    ValueError
+        Naming the argument.
+    """
+    if not isinstance(values, pd.Series) or isinstance(values.index, pd.RangeIndex) or values.index.equals(cells):
+        return
+    raise ValueError(
+        f"{argument} is a Series whose index is not the {len(cells)} cells in their order, e.g. {list(values.index[:3])} where "
+        f"{list(cells[:3])} was expected. Fix: `{argument}.loc[adata.obs_names]`, or `{argument}.to_numpy()` if it is in the order "
+        "of the cells."
+    )

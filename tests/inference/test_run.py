@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,7 +11,7 @@ import torch
 from scipy import sparse
 
 from plkd.data import Cells, Modality, Rows
-from plkd.inference import batch_size_for, chosen_cells, run_student
+from plkd.inference import StudentOutput, batch_size_for, chosen_cells, run_student, student_logits
 from plkd.nn import RNAScaling, Student
 
 N_OBS, N_GENES = 11, 6
@@ -50,6 +52,25 @@ def test_no_cells_give_empty_answers(student, scaling, cells):
     out = run_student(scaling, student, cells, np.array([], dtype=np.int64))
     assert out.logits.shape == (0, 3)
     assert out.latent.shape == (0, 5)
+
+
+def test_logits_alone_are_the_same(student, scaling, cells):
+    chosen = np.array([7, 0, 7, 3])
+    expected = run_student(scaling, student, cells, chosen, batch_size=3).logits
+    np.testing.assert_array_equal(student_logits(scaling, student, cells, chosen, batch_size=3), expected)
+
+
+def test_logits_alone_need_no_room_for_the_latent(student, scaling, cells):
+    def outputs(*args, **kwargs):
+        for _ in range(100):
+            yield StudentOutput(np.zeros((100, 3), np.float32), np.zeros((100, 250), np.float32))
+
+    tracemalloc.start()
+    logits = student_logits(scaling, student, cells, np.zeros(10_000, dtype=np.int64), outputs=outputs)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert logits.shape == (10_000, 3)
+    assert peak < 1e6, "all latents are 10 MB"
 
 
 def test_a_progress_bar_is_shown_only_when_named(student, scaling, cells, capfd):

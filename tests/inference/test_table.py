@@ -9,14 +9,15 @@ from anndata import AnnData
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plkd.inference import add_annotation, annotation_table, probability_frame
+from plkd.inference import TopTwo, add_annotation, annotate_cells, probability_frame
 
 LABELS = ["B", "T", "NK"]
 CELLS = pd.Index(["c0", "c1", "c2"])
 
 
-def frame(values, labels=LABELS):
-    return pd.DataFrame(values, columns=labels, index=[f"c{i}" for i in range(len(values))])
+def annotation(values, labels=LABELS):
+    values = np.asarray(values)
+    return annotate_cells(TopTwo.of(values), None, labels, pd.Index([f"c{i}" for i in range(len(values))]))
 
 
 @given(
@@ -48,7 +49,7 @@ def test_probabilities_by_hand_with_their_names():
 def test_table_equals_numpys_argsort(seed, n_obs, n_labels):
     values = np.random.default_rng(seed).dirichlet(np.ones(n_labels), size=n_obs)
     labels = [f"t{i}" for i in range(n_labels)]
-    table = annotation_table(frame(values, labels))
+    table = annotation(values, labels)
     order = np.argsort(values, axis=1)
     assert table["label"].tolist() == [labels[i] for i in order[:, -1]]
     assert table["runner_up"].tolist() == [labels[i] for i in order[:, -2]]
@@ -56,21 +57,21 @@ def test_table_equals_numpys_argsort(seed, n_obs, n_labels):
 
 
 def test_table_has_all_labels_as_categories_and_the_cells_as_index():
-    table = annotation_table(frame([[0.7, 0.2, 0.1]]))
-    assert list(table.columns) == ["label", "confidence", "novelty", "runner_up"]
+    table = annotation([[0.7, 0.2, 0.1]])
+    assert list(table.columns) == ["label", "confidence", "novelty", "runner_up", "rejected", "reason"]
     for column in ("label", "runner_up"):
         assert table[column].cat.categories.tolist() == LABELS
     assert table.index.tolist() == ["c0"]
 
 
 def test_ties_go_to_the_first_label_as_argmax_does():
-    table = annotation_table(frame([[0.4, 0.2, 0.4], [1 / 3, 1 / 3, 1 / 3], [0.2, 0.4, 0.4]]))
+    table = annotation([[0.4, 0.2, 0.4], [1 / 3, 1 / 3, 1 / 3], [0.2, 0.4, 0.4]])
     assert table["label"].tolist() == ["B", "B", "T"]
     assert table["runner_up"].tolist() == ["NK", "T", "NK"]
 
 
 def test_no_cells_give_an_empty_table():
-    assert annotation_table(frame(np.empty((0, 3)))).shape == (0, 4)
+    assert annotation(np.empty((0, 3))).shape == (0, 6)
 
 
 class TestAddAnnotation:
@@ -80,11 +81,11 @@ class TestAddAnnotation:
 
     @pytest.fixture
     def table(self):
-        return annotation_table(frame([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.1, 0.3, 0.6]]))
+        return annotation([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.1, 0.3, 0.6]])
 
     def test_writes_one_column_for_each_of_the_table_and_nothing_else(self, adata, table):
         add_annotation(adata, table)
-        assert list(adata.obs.columns) == ["donor", "plkd_label", "plkd_confidence", "plkd_novelty", "plkd_runner_up"]
+        assert list(adata.obs.columns) == ["donor", *(f"plkd_{name}" for name in table.columns)]
         assert adata.obs["plkd_label"].tolist() == ["B", "T", "NK"]
         assert adata.obs["plkd_label"].cat.categories.tolist() == LABELS
         assert adata.obs["plkd_confidence"].tolist() == [0.7, 0.8, 0.6]

@@ -11,15 +11,20 @@ from anndata import AnnData
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plkd.inference import TopTwo, annotate_cells, annotation_table, clusters_of, majority_vote
+from plkd.inference import TopTwo, annotate_cells, clusters_of, majority_vote
 
 LABELS = ["B", "T", "NK"]
+COLUMNS = ["label", "confidence", "novelty", "runner_up", "rejected", "reason"]
+
+
+def annotation(probabilities):
+    return annotate_cells(TopTwo.of(probabilities.to_numpy()), None, list(probabilities.columns), probabilities.index)
 
 
 def vote(values, clusters, rejected=None, labels=LABELS):
     cells = [f"c{i}" for i in range(len(values))]
     probabilities = pd.DataFrame(values, index=cells, columns=labels)
-    table = annotation_table(probabilities)
+    table = annotation(probabilities)
     if rejected is not None:
         table["rejected"] = rejected
     return majority_vote(table, probabilities, pd.Series(clusters, index=cells, dtype=object))
@@ -29,7 +34,7 @@ def test_vote_by_hand():
     table = vote(
         [[0.8, 0.1, 0.1], [0.5, 0.2, 0.3], [0.3, 0.6, 0.1], [0.2, 0.7, 0.1], [0.1, 0.3, 0.6]], ["a", "a", "a", "b", ""]
     )
-    assert list(table.columns) == ["label", "confidence", "novelty", "runner_up", "cell_label", "vote_share"]
+    assert list(table.columns) == [*COLUMNS, "cell_label", "vote_share"]
     assert table["label"].tolist() == ["B", "B", "B", "T", "NK"]
     assert table["cell_label"].tolist() == ["B", "B", "T", "T", "NK"]
     assert table["confidence"].tolist() == [0.8, 0.5, 0.3, 0.7, 0.6]
@@ -56,7 +61,7 @@ def test_rejected_cells_neither_vote_nor_change_but_count_in_the_share():
 
 def test_a_rejected_cell_may_be_called_what_is_no_label_of_the_reference():
     probabilities = pd.DataFrame([[0.8, 0.1, 0.1], [0.4, 0.3, 0.3]], index=["c0", "c1"], columns=LABELS)
-    table = annotation_table(probabilities)
+    table = annotation(probabilities)
     table["label"] = pd.Categorical(["B", "Unknown"], [*LABELS, "Unknown"])
     table["rejected"] = [False, True]
     found = majority_vote(table, probabilities, pd.Series(["a", "a"], index=table.index))
@@ -74,7 +79,7 @@ def test_cells_in_no_cluster_and_those_alone_keep_their_label(clusters):
 
 def test_no_cells_give_an_empty_table_of_the_same_columns():
     table = vote(np.empty((0, 3)), [])
-    assert table.shape == (0, 6)
+    assert table.shape == (0, 8)
 
 
 @given(seed=st.integers(0, 10_000), n_obs=st.integers(1, 30), n_clusters=st.integers(1, 6))
@@ -108,7 +113,7 @@ def test_vote_equals_a_loop_over_clusters_in_any_order_of_the_cells(seed, n_obs,
 
 def test_the_table_given_is_not_changed():
     probabilities = pd.DataFrame([[0.8, 0.1, 0.1], [0.7, 0.2, 0.1], [0.1, 0.8, 0.1]], columns=LABELS)
-    table = annotation_table(probabilities)
+    table = annotation(probabilities)
     before = table.copy(deep=True)
     majority_vote(table, probabilities, pd.Series(["a", "a", "a"]))
     pd.testing.assert_frame_equal(table, before)

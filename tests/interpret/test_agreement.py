@@ -55,10 +55,27 @@ def stub(attention, attribution, teacher):
         )
         for key, values in frames.items()
     }
-    predict = lambda adata, model="student", **_: called if model == "student" else np.array(teacher, dtype=object)  # noqa: E731
+
+    def predict(adata, *, model="student", **_):
+        return called if model == "student" else np.array(teacher, dtype=object)
+
     return SimpleNamespace(
         patterns=SimpleNamespace(names=list("pqr")), labels=["a", "b", "c"], predict=predict, **methods
     )
+
+
+@pytest.mark.filterwarnings("error")
+def test_no_cells_have_no_agreement():
+    nothing = SimpleNamespace(
+        patterns=SimpleNamespace(names=["p"]),
+        labels=["a", "b"],
+        predict=lambda *args, **kwargs: np.array([], dtype=object),
+        get_pattern_attention=lambda *args, **kwargs: pd.DataFrame({"p": []}),
+        get_pattern_attribution=lambda *args, **kwargs: pd.DataFrame({"p": []}),
+    )
+    found = interpret.agreement(nothing, None)
+    assert list(found.columns) == ["n_cells", "same_label", "size", "contrast"]
+    assert found.empty
 
 
 def test_agreement_by_hand():

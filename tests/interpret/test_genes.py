@@ -93,6 +93,8 @@ def test_a_gene_and_a_protein_of_one_name_stay_apart(make_mdata, make_joint_mode
 def test_labels_and_cells_can_be_chosen(trained, query, genes):
     two = interpret.gene_attribution(trained, query, label=["type_2", "type_0"])
     assert list(two["group"].cat.categories) == ["type_2", "type_0"]
+    again = interpret.gene_attribution(trained, query, label=["type_2", "type_0", "type_2"])
+    pd.testing.assert_frame_equal(again, two)
     one = interpret.gene_attribution(trained, query, label="type_2")
     pd.testing.assert_frame_equal(one, two[two["group"] == "type_2"].assign(group=one["group"]))
     called = np.flatnonzero(trained.predict(query) == "type_2")

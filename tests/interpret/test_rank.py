@@ -265,6 +265,7 @@ def test_mudata_is_ranked_over_the_patterns_of_all_modalities(make_mdata, joint)
         ({"groupby": "tpye"}, KeyError, "Did you mean groupby='type'"),
         ({"groupby": ["a", "b"]}, ValueError, "2 values for 60 cells"),
         ({"groupby": ["a"] * 60}, ValueError, "1 label"),
+        ({"groupby": cells(["a", "b", "c"] * 20).obs["type"][::-1]}, ValueError, "not the 60 cells in their order"),
         ({"batch_key": "no"}, KeyError, "batch_key='no'"),
         ({"scores": "shap"}, ValueError, "'attribution'"),
         ({"n_permutations": 0}, ValueError, "n_permutations=0"),

@@ -42,6 +42,16 @@ def test_groups_by_column_or_values_are_means_over_their_cells(make_adata, train
         np.testing.assert_allclose(grouped, expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("method", ["get_pattern_attention", "get_pattern_attribution", "get_modality_weights"])
+def test_a_series_of_groups_in_another_order_is_refused_rather_than_misread(make_adata, trained, method):
+    query = make_adata(30, seed=4)
+    labels = query.obs["cell_type"]
+    with pytest.raises(ValueError, match="groupby is a Series whose index is not the 30 cells in their order"):
+        getattr(trained, method)(query, groupby=labels[::-1])
+    by_position = getattr(trained, method)(query, groupby=labels.reset_index(drop=True))
+    np.testing.assert_array_equal(by_position, getattr(trained, method)(query, groupby=labels))
+
+
 def test_groups_follow_the_chosen_cells(make_adata, trained):
     query = make_adata(30, seed=4)
     chosen = np.array([4, 8, 9, 20])

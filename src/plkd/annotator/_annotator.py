@@ -109,8 +109,9 @@ class Annotator:
         TypeError
             If ``client`` is none, or the workers cannot read ``adata``.
         """
-        output, measured, names = self._run(adata, indices, batch_size, progress=progress, client=client)
-        logits = output.logits
+        logits, measured, names = self._run(
+            adata, indices, batch_size, run=inference.student_logits, progress=progress, client=client
+        )
         if soft:
             return inference.probability_frame(logits, self.labels, names, self.confidence, measured)
         return np.array(self.labels, dtype=object)[logits.argmax(axis=1)] if len(logits) else np.array([], dtype=object)
@@ -233,14 +234,15 @@ class Annotator:
         indices: Any,
         batch_size: int | None,
         *,
+        run: Callable[..., Any] = inference.run_student,
         progress: bool = False,
         client: Any = None,
-    ) -> tuple[inference.StudentOutput, np.ndarray, pd.Index]:
-        """Return the Student's output, what each cell was measured in, and the cells' names."""
+    ) -> tuple[Any, np.ndarray, pd.Index]:
+        """Return what ``run`` returns of the Student, what each cell was measured in, and the cells' names."""
         inference.check_client(client, adata)
         with self._cells(adata) as (cells, names):
             chosen = inference.chosen_cells(cells.n_obs, indices)
-            output = inference.run_student(
+            output = run(
                 self._scaling,
                 self._student,
                 cells,

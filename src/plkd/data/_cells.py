@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -153,6 +154,15 @@ class Cells(torch.utils.data.Dataset):
             position = np.where(here, np.cumsum(here) - 1, -1)
             modalities[name] = replace(own, rows=Rows(own.rows.read(where_in[here])), position=position)
         return Cells(modalities, len(indices), labels=self.labels[indices], batch=self.batch[indices])
+
+    def computed_by(self, scheduler: str) -> Cells:
+        """Return the same cells, their arrays of dask to be computed by one of its schedulers, whichever is set."""
+        modalities = {}
+        for name, own in self.modalities.items():
+            rows = copy(own.rows)
+            rows.scheduler = scheduler
+            modalities[name] = replace(own, rows=rows)
+        return Cells(modalities, self.n_obs, labels=self.labels, batch=self.batch)
 
     def spooled(self) -> Cells:
         """Return the same cells for reading in any order: those on disk are written by row to a temporary file."""

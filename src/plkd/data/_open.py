@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ from mudata import MuData, read_h5mu
 #: What HDF5, zarr, anndata and mudata raise for a file that is cut short, or is none of theirs.
 _UNREADABLE = (
     OSError, KeyError, ValueError, TypeError, AttributeError, IndexError, RuntimeError, NotImplementedError, AssertionError,
+    EOFError, zlib.error,
 )  # fmt: skip
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import zlib
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
+from plkd._files import NotWrittenError
 from plkd.data._spool import SpooledRows, spool, spool_by_row
 from plkd.data._stored import BrokenMatrixError, StoredRows, stored_rows
 
@@ -32,6 +34,9 @@ class Rows:
     A matrix stored by column cannot be read by row: one in memory is turned to CSR once (this copies it), one on disk is
     written to a temporary file when it is first read.
     """
+
+    #: Dask's scheduler that computes its arrays; None: the one that is set.
+    scheduler: str | None = None
 
     def __init__(self, matrix: Any, columns: np.ndarray | sp.spmatrix | None = None):
         if sp.issparse(matrix) and matrix.format != "csr":
@@ -76,7 +81,9 @@ class Rows:
     def _stored(self) -> StoredRows:
         if isinstance(self.matrix, StoredRows):
             return self.matrix
-        return spool_by_row(self.matrix) if getattr(self.matrix, "format", None) == "csc" else stored_rows(self.matrix)
+        if getattr(self.matrix, "format", None) == "csc":
+            return spool_by_row(self.matrix)
+        return stored_rows(self.matrix, self.scheduler)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what was read, and how."""
@@ -118,9 +125,9 @@ class Rows:
                 start, stop, _ = rows.indices(self.n_obs)
                 return self._stored.read(start, max(start, stop))
             return self._stored.take(rows) if len(rows) else sp.csr_matrix((0, self.matrix.shape[1]))
-        except BrokenMatrixError:
+        except (BrokenMatrixError, NotWrittenError):
             raise
-        except (OSError, RuntimeError, ValueError) as error:
+        except (OSError, RuntimeError, ValueError, EOFError, zlib.error) as error:
             # What HDF5 and zarr raise for a chunk that is damaged.
             raise ValueError(
                 f"Values of a matrix on disk cannot be read ({' '.join(str(error).split())[:200]}). Fix: write the file again, or "

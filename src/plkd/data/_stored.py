@@ -58,8 +58,8 @@ class CompressedRows(StoredRows):
         Arrays on disk.
     indptr
         Where each row starts in them, and the end, shape ``(n_rows + 1,)``.
-    n_columns
-        Number of columns.
+    shape
+        ``(n_rows, n_columns)``.
 
     Raises
     ------
@@ -67,24 +67,24 @@ class CompressedRows(StoredRows):
         If ``indptr`` does not fit, here, or indices lie outside of the matrix, when they are read.
     """
 
-    def __init__(self, data: Any, indices: Any, indptr: np.ndarray, n_columns: int):
-        self.data, self.indices, self.n_columns = data, indices, n_columns
+    def __init__(self, data: Any, indices: Any, indptr: np.ndarray, shape: tuple[int, int]):
+        self.data, self.indices = data, indices
         self.indptr = np.asarray(indptr).astype(np.int64)
-        self.shape = (max(len(self.indptr) - 1, 0), n_columns)
+        self.shape, self.n_columns = shape, shape[1]
         end = min(data.shape[0], indices.shape[0])
-        if len(self.indptr) == 0 or self.indptr[0] < 0 or self.indptr[-1] > end or (np.diff(self.indptr) < 0).any():
+        fits = len(self.indptr) == shape[0] + 1
+        if not fits or self.indptr[0] < 0 or self.indptr[-1] > end or (np.diff(self.indptr) < 0).any():
             raise BrokenMatrixError(
-                f"The sparse matrix on disk is broken: its rows do not lie in its {end} values. {_FIX}"
+                f"The sparse matrix on disk is broken: its {shape[0]} rows do not lie in its {end} values. {_FIX}"
             )
-        self.density = float(self.indptr[-1]) / max(self.shape[0] * n_columns, 1)
+        self.density = float(self.indptr[-1]) / max(shape[0] * shape[1], 1)
 
     def read(self, start: int, stop: int) -> sp.csr_matrix:
         """Return the rows from ``start`` to before ``stop``."""
         ends = self.indptr[start : stop + 1]
         indices = check_indices(self.indices[ends[0] : ends[-1]], self.n_columns)
         block = sp.csr_matrix((self.data[ends[0] : ends[-1]], indices, ends - ends[0]), (len(ends) - 1, self.n_columns))
-        block.sum_duplicates()
-        return block
+        return _added_up(block)
 
 
 class ChunkedRows(StoredRows):
@@ -129,24 +129,30 @@ class ChunkedRows(StoredRows):
         return block[start - bounds[first] : stop - bounds[first]]
 
 
-def stored_rows(matrix: Any) -> StoredRows:
-    """Return the rows of anndata's matrix on disk, stored by row, an array of HDF5 or zarr, or one of dask."""
+def stored_rows(matrix: Any, scheduler: str | None = None) -> StoredRows:
+    """Return the rows of anndata's matrix on disk, stored by row, an array of HDF5 or zarr, or one of dask.
+
+    Parameters
+    ----------
+    matrix
+        One of these.
+    scheduler
+        Dask's that computes its arrays; None: the one that is set.
+    """
     if hasattr(matrix, "group"):
-        group = matrix.group
-        return CompressedRows(group["data"], group["indices"], group["indptr"][:], int(matrix.shape[1]))
+        group, (n_rows, n_columns) = matrix.group, (int(n) for n in matrix.shape)
+        return CompressedRows(group["data"], group["indices"], group["indptr"][:], (n_rows, n_columns))
     if hasattr(matrix, "numblocks"):
-        return _dask_rows(matrix)
+        return _dask_rows(matrix, scheduler)
     n_rows, size = int(matrix.shape[0]), (getattr(matrix, "chunks", None) or (matrix.shape[0],))[0]
     if size >= n_rows:
         # Not in chunks, as HDF5 stores by default, or in a single one.
         size = 1 if getattr(matrix, "chunks", None) is None else n_rows
     bounds = np.append(np.arange(0, n_rows, max(size, 1)), n_rows)
-    return ChunkedRows(
-        lambda i, j: sp.csr_matrix(np.asarray(matrix[bounds[i] : bounds[j]])), bounds, int(matrix.shape[1])
-    )
+    return ChunkedRows(lambda i, j: _csr(np.asarray(matrix[bounds[i] : bounds[j]])), bounds, int(matrix.shape[1]))
 
 
-def _dask_rows(array: Any) -> ChunkedRows:
+def _dask_rows(array: Any, scheduler: str | None) -> ChunkedRows:
     import dask
     from dask.array.utils import meta_from_array
 
@@ -155,12 +161,28 @@ def _dask_rows(array: Any) -> ChunkedRows:
 
     def load(i: int, j: int) -> sp.csr_matrix:
         # Put together here: not all of dask's versions can stack all of scipy's formats.
-        blocks = dask.compute(*[array.blocks[row, column] for row in range(i, j) for column in range(n_across)])
-        parts = [sp.csr_matrix(block) for block in blocks]
+        wanted = [array.blocks[row, column] for row in range(i, j) for column in range(n_across)]
+        blocks = dask.compute(*wanted, scheduler=scheduler)
+        parts = [_csr(block) for block in blocks]
         rows = [sp.hstack(parts[k : k + n_across], format="csr") for k in range(0, len(parts), n_across)]
         return rows[0] if len(rows) == 1 else sp.vstack(rows, format="csr")
 
     return ChunkedRows(load, bounds, int(array.shape[1]), None if sp.issparse(meta_from_array(array)) else 1.0)
+
+
+def _csr(block: Any) -> sp.csr_matrix:
+    # scipy has no half precision.
+    return _added_up(sp.csr_matrix(block.astype(np.float32) if block.dtype == np.float16 else block))
+
+
+def _added_up(block: sp.csr_matrix) -> sp.csr_matrix:
+    """Return a block with one entry for each place; where there are several, a copy, for the arrays may be another's."""
+    if block.has_canonical_format:
+        return block
+    # The sum of two small integers may not fit into their type.
+    block = block.astype(np.result_type(block.dtype, np.float32))
+    block.sum_duplicates()
+    return block
 
 
 def check_indices(indices: np.ndarray, n_columns: int) -> np.ndarray:

@@ -11,13 +11,12 @@ from plkd.inference._cluster import check_client, cluster_outputs
 from plkd.inference._membership import features_in_words, members, membership_by_kind, names_by_kind
 from plkd.inference._modality import JOINT, kind_of, modality_weights, restricted
 from plkd.inference._rename import rename_features
-from plkd.inference._run import StudentOutput, run_student, student_outputs
+from plkd.inference._run import StudentOutput, run_student, student_logits, student_outputs
 from plkd.inference._surroundings import run_in_surroundings
 from plkd.inference._table import (
     TopTwo,
     add_annotation,
     annotate_cells,
-    annotation_table,
     check_coverage,
     probability_frame,
     rejection_rate,
@@ -37,7 +36,6 @@ __all__ = [
     "alignment_report",
     "annotate",
     "annotate_cells",
-    "annotation_table",
     "batch_size_for",
     "check_client",
     "check_coverage",
@@ -62,6 +60,7 @@ __all__ = [
     "run_student",
     "run_teacher",
     "set_frame",
+    "student_logits",
     "student_outputs",
     "to_device",
 ]

@@ -114,7 +114,7 @@ def feature_attribution(
     once. Gauss-Legendre quadrature in :math:`s`, :math:`t = s^4`.
     """
     device = student.head.weight.device
-    points = _points(integrated)
+    points = _points(integrated=integrated)
     n_labels = student.head.out_features
     # The sums in double precision: one label may have a million cells.
     sums = {name: np.zeros((n_labels, len(layer.weight))) for name, layer in scaling.items()}
@@ -145,7 +145,7 @@ def feature_attribution(
         )
 
 
-def _points(integrated: bool) -> list[tuple[float, float]]:  # noqa: FBT001
+def _points(*, integrated: bool) -> list[tuple[float, float]]:
     """Return points on the way from nothing (0) to the cell (1), and their weights."""
     if not integrated:
         return [(1.0, 1.0)]

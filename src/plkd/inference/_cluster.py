@@ -71,6 +71,9 @@ def cluster_outputs(
         As of :func:`run_student`.
     """
     size = batch_size_for(cells, batch_size)
+    if not isinstance(source, str):
+        # Within a task: tasks of their own would wait for this one.
+        source = source.computed_by("threads")
     common = client.scatter([(source, specs, dict(scaling), student, axes, size)], broadcast=True, hash=False)[0]
     split = np.split(indices, np.arange(_BATCHES * size, len(indices), _BATCHES * size))
     pieces = iter(tqdm(split, desc=progress, disable=progress is None, unit="part"))
@@ -93,13 +96,9 @@ def _submit(client: Any, waiting: deque[Any], common: Any, pieces: Iterator[np.n
 
 
 def _work(common: tuple[Any, ...], numbers: np.ndarray) -> StudentOutput:
-    import dask
-
     source, specs, scaling, student, axes, size = common
     run = {"axes": axes, "batch_size": size}
     if not isinstance(source, str):
-        # Within a task: tasks of their own would wait for this one.
-        with dask.config.set(scheduler="threads"):
-            return run_student(scaling, student, source, numbers, **run)
+        return run_student(scaling, student, source, numbers, **run)
     with open_file(Path(source)) as data:
         return run_student(scaling, student, open_query(data, specs), numbers, **run)

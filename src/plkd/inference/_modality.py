@@ -10,7 +10,7 @@ import pandas as pd
 from scipy.special import log_softmax
 
 from plkd.data import Cells, ModalitySpec
-from plkd.inference._run import run_student
+from plkd.inference._run import student_logits
 from plkd.nn import InputScaling, Student
 
 JOINT = "joint"
@@ -84,13 +84,13 @@ def modality_weights(
     """
     kinds = list(cells.modalities)
     measured = cells.measured()[indices]
-    called = run_student(scaling, student, cells, indices, batch_size=batch_size).logits.argmax(axis=1)[:, None]
+    called = student_logits(scaling, student, cells, indices, batch_size=batch_size).argmax(axis=1)[:, None]
     value: dict[frozenset[str], np.ndarray] = {frozenset(): np.full(len(indices), -np.log(student.head.out_features))}
     for subset in _subsets(kinds):
         some = measured[:, [kinds.index(kind) for kind in subset]].any(axis=1)
         value[subset] = value[frozenset()].copy()
         if some.any():
-            logits = run_student(scaling, student, cells.only(*subset), indices[some], batch_size=batch_size).logits
+            logits = student_logits(scaling, student, cells.only(*subset), indices[some], batch_size=batch_size)
             value[subset][some] = np.take_along_axis(log_softmax(logits.astype(np.float64), axis=1), called[some], 1)[
                 :, 0
             ]

@@ -80,6 +80,27 @@ def run_student(
     return whole
 
 
+def student_logits(
+    scaling: Mapping[str, InputScaling],
+    student: Student,
+    cells: Cells,
+    indices: np.ndarray,
+    *,
+    batch_size: int | None = None,
+    progress: str | None = None,
+    outputs: Callable[..., Iterable[StudentOutput]] | None = None,
+) -> np.ndarray:
+    """Return the logits of :func:`run_student` alone: of many cells the latent would take most of the memory."""
+    run = student_outputs if outputs is None else outputs
+    logits = np.empty((len(indices), student.head.out_features), dtype=np.float32)
+    done = 0
+    for part in run(scaling, student, cells, indices, batch_size=batch_size, progress=progress):
+        stop = done + len(part.logits)
+        logits[done:stop] = part.logits
+        done = stop
+    return logits
+
+
 def student_outputs(
     scaling: Mapping[str, InputScaling],
     student: Student,

@@ -89,8 +89,9 @@ def annotate_cells(
 
     Returns
     -------
-    Columns as of :func:`annotation_table`; ``rejected`` (bool) and ``reason`` (text, empty where not rejected); with clusters
-    those of :func:`majority_vote`. ``attrs["shift"]`` is the largest shift that was taken out of the novelty.
+    Columns ``label`` (categorical over all labels), ``confidence`` (the label's probability, in [0, 1]), ``novelty`` (NaN where
+    not known), ``runner_up`` (the second most probable label, categorical), ``rejected`` (bool) and ``reason`` (text, empty where
+    not rejected); with clusters those of :func:`majority_vote`. ``attrs["shift"]`` is the largest shift that was taken out of the novelty.
     """
     if shift >= _SHIFTED:
         logger.info(
@@ -155,7 +156,7 @@ def reject(table: pd.DataFrame, top: np.ndarray, rate: float | None, unknown_lab
     Parameters
     ----------
     table
-        Of :func:`annotation_table`.
+        With ``label`` (categorical), ``runner_up`` and ``novelty``.
     top
         Probabilities of each cell's first and second label, shape ``(n_obs, 2)``.
     rate
@@ -213,25 +214,6 @@ def label_probabilities(
     if confidence is None or measured is None:
         return softmax(logits.astype(np.float64), axis=1)
     return confidence.probabilities(logits, measured)
-
-
-def annotation_table(probabilities: pd.DataFrame, novelty: np.ndarray | None = None) -> pd.DataFrame:
-    """Return label, confidence, novelty and runner-up of each cell.
-
-    Parameters
-    ----------
-    probabilities
-        Cells x labels, from :func:`probability_frame`.
-    novelty
-        Of each cell, in [0, 1]; None: not known, NaN in the table.
-
-    Returns
-    -------
-    Columns ``label`` (categorical over all labels), ``confidence`` (the label's probability, in [0, 1]), ``novelty`` and
-    ``runner_up`` (the second most probable label, categorical).
-    """
-    top = TopTwo.of(probabilities.to_numpy())
-    return _table(top, list(probabilities.columns), probabilities.index, novelty)
 
 
 def _table(top: TopTwo, labels: Sequence[str], obs_names: pd.Index, novelty: np.ndarray | None) -> pd.DataFrame:

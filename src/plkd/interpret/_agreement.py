@@ -103,6 +103,10 @@ def agreement(
     attention = model.get_pattern_attention(adata, indices=indices, groupby=called)[patterns]
     attribution = model.get_pattern_attribution(adata, groupby=called, **given)[patterns]
     labels = [label for label in model.labels if label in attention.index]
+    if not labels:
+        # Of no cells there is no mean.
+        columns = {"n_cells": int, "same_label": float, "size": float, "contrast": float}
+        return pd.DataFrame(index=pd.Index([], name="label"), columns=list(columns)).astype(columns)
     a, b = attention.loc[labels].to_numpy(np.float64), attribution.loc[labels].to_numpy(np.float64)
     return pd.DataFrame(
         {

@@ -76,6 +76,7 @@ def gene_attribution(
         wanted = [label] if isinstance(label, str) else names_of("label", label, '["B cell"]')
         if unknown := [name for name in wanted if name not in model.labels]:
             raise ValueError(f"label={unknown[0]!r} is no label of the model; expected some of {model.labels[:20]}.")
+        wanted = list(dict.fromkeys(wanted))
     frame = model.get_feature_attribution(adata, method=method, indices=indices, batch_size=batch_size)
     if wanted is not None:
         if absent := [name for name in wanted if name not in frame.index]:

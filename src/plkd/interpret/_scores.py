@@ -10,7 +10,7 @@ import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
-from plkd._arguments import one_per_cell
+from plkd._arguments import check_order, one_per_cell
 from plkd.data import as_text, obs_column, ordered_categories
 
 _METHODS = {"attribution": "get_pattern_attribution", "attention": "get_pattern_attention"}
@@ -114,5 +114,6 @@ def groups_of(
                 f"{argument} holds {len(values)} values for {adata.n_obs} cells; expected one value per cell, or the name of a "
                 f"column of obs. Fix: `{argument}='cell_type'`."
             )
+        check_order(argument, key, adata.obs_names)
         column = pd.Series(key) if isinstance(key, pd.Series | pd.Categorical) else pd.Series(values)
     return as_text(column), ordered_categories(column)

@@ -13,6 +13,7 @@ from anndata import AnnData
 from mudata import MuData
 
 from plkd import inference
+from plkd._arguments import check_order
 from plkd.align import AlignmentReport
 from plkd.data import Cells, ModalitySpec, as_text, obs_column
 from plkd.inference import TeacherOutputs
@@ -225,7 +226,9 @@ class ExplanationMixin:
             column = obs_column(self.adata if adata is None else adata, groupby, "groupby")
             groups = as_text(column)[chosen]
         else:
-            groups = as_text(pd.Series(_one_per_cell(groupby, len(frame))))
+            values = _one_per_cell(groupby, len(frame))
+            check_order("groupby", groupby, frame.index)
+            groups = as_text(pd.Series(values))
         return frame.groupby(pd.Index(groups, name=groupby if isinstance(groupby, str) else "group"), sort=True).mean()
 
 

@@ -84,7 +84,9 @@ class PredictionMixin:
         if model == "teacher":
             logits = self._run_teacher(cells, chosen, batch_size=batch_size).logits
         else:
-            logits = self._run_student(cells, chosen, batch_size).logits
+            logits = inference.student_logits(
+                self._scaling(), self.module.student, cells, chosen, batch_size=batch_size
+            )
         if soft and model == "teacher" and self._teacher_calibration is not None:
             values = self._teacher_calibration.probabilities(logits)
             return pd.DataFrame(values, index=names[chosen], columns=self.labels)
