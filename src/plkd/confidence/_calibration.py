@@ -12,6 +12,8 @@ from scipy.special import log_softmax, softmax
 #: The temperature is looked for between these; held-out cells that are all right, or all wrong, would ask for 0 or infinity
 #: and tell nothing of doubtful cells.
 LOWEST, HIGHEST = 0.5, 20.0
+#: How far apart the temperatures of two networks may be.
+_FURTHEST = 5.0
 #: What the called label is ahead of the next at least.
 _LEAD = 1e-6
 
@@ -140,7 +142,7 @@ def matched_temperature(logits: np.ndarray, others: np.ndarray, temperature: flo
     logits, others
         Of both networks for the same cells, neither of which trained on them, shape ``(n_obs, n_labels)``.
     temperature
-        Of the other network; also what is returned where no temperature between a hundredth and a hundred times of it will do.
+        Of the other network. What is returned is between a fifth and five times of it: few cells do not ask for more.
     """
 
     def mean_confidence(values: np.ndarray, own: float) -> float:
@@ -151,7 +153,8 @@ def matched_temperature(logits: np.ndarray, others: np.ndarray, temperature: flo
     def excess(log_ratio: float) -> float:
         return mean_confidence(logits, temperature * np.exp(log_ratio)) - wanted
 
-    low, high = np.log(1e-2), np.log(1e2)
-    if not excess(high) < 0 < excess(low):
-        return temperature
+    low, high = -np.log(_FURTHEST), np.log(_FURTHEST)
+    if excess(low) <= 0 or excess(high) >= 0:
+        # The surest that may be is not sure enough, or the least sure still too sure.
+        return float(temperature * np.exp(low if excess(low) <= 0 else high))
     return float(temperature * np.exp(brentq(excess, low, high)))
