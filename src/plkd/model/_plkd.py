@@ -63,8 +63,9 @@ class PLKD(TrainingMixin, ConfidenceMixin, PredictionMixin, ExplanationMixin, Re
     registry
         Registry of a saved model; given by :meth:`load`.
     patterns
-        Path of a GMT file, ``{name: genes}``, a table with columns ``source`` and ``target``, a
-        :class:`~plkd.PatternSet`, or ``"immune"`` for the bundled collection. Sets of genes serve proteins too, through
+        Path of a GMT file or table, ``{name: genes}``, a table with columns ``source`` and ``target``, a
+        :class:`~plkd.PatternSet`, or the name of a collection (:func:`plkd.patterns.collection`): ``"immune"`` is
+        bundled, ``"hallmark"`` and others are downloaded. Sets of genes serve proteins too, through
         the genes that encode them; sets for each kind come from :func:`plkd.patterns.concat`. Patterns for the
         features that these leave out are learned from the reference; None learns all.
     gene_symbols
