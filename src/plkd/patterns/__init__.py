@@ -7,6 +7,7 @@ Reading (`read`, `PatternSet.from_*`), matching to the features of a data set (`
 
 from __future__ import annotations
 
+from plkd.patterns._collections import COLLECTIONS as COLLECTIONS
 from plkd.patterns._collections import collection
 from plkd.patterns._concat import concat
 from plkd.patterns._coverage import CoverageReport
@@ -23,7 +24,7 @@ from plkd.patterns._read import read
 from plkd.patterns._set import PatternSet
 from plkd.patterns._translate import translate
 
-# KINDS, overlap_map, looks_like_peaks and plain_protein_name serve the other parts of plkd and are not promised to users.
+# COLLECTIONS, KINDS, overlap_map, looks_like_peaks and plain_protein_name serve the other parts of plkd and are not promised to users.
 __all__ = [
     "CoverageReport",
     "PatternSet",
