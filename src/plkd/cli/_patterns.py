@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import numpy as np
 import pandas as pd
@@ -12,6 +12,9 @@ import typer
 from plkd._files import as_path
 from plkd.cli._console import Verbose
 from plkd.cli._paths import check_input, check_output, open_data
+
+if TYPE_CHECKING:
+    from plkd.patterns import CoverageReport
 
 _SHOWN = 10
 
@@ -49,7 +52,7 @@ def patterns(
         check_output(out, (".csv", ".csv.gz"), overwrite=overwrite)
     names, genes, kind = _features(data, modality, gene_symbols)
     from plkd import presets
-    from plkd.patterns import COLLECTIONS, read, translate
+    from plkd.patterns import COLLECTIONS, KIND, read, translate
     from plkd.patterns import collection as named
 
     if organism == "human":
@@ -61,14 +64,15 @@ def patterns(
         names,
         kind=kind,
         genes=genes,
-        min_size=min(settings.min_size, 2) if kind == "protein" else settings.min_size,
+        min_size=min(settings.min_size, KIND[kind].least) if KIND[kind].is_panel else settings.min_size,
         max_size=settings.max_size,
         max_patterns=settings.max_patterns,
         max_overlap=settings.max_overlap,
     )
-    table = matched.report.to_frame()
+    report = cast("CoverageReport", matched.report)
+    table = report.to_frame()
     table.insert(3, "share_found", np.divide(table["n_found"], table["n_in_set"]))
-    typer.echo(f"{collection}: {sets!r}\n{data}: {len(names):,} features ({kind})\n{matched.report}\n")
+    typer.echo(f"{collection}: {sets!r}\n{data}: {len(names):,} features ({kind})\n{report}\n")
     typer.echo(_shown(table))
     if out is not None:
         _write(table, out)

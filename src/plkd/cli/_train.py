@@ -117,10 +117,10 @@ def _where(
         )
     if not modality:
         return layers
+    from plkd.patterns import KINDS
+
     pairs = [text.partition("=")[::2] for text in modality]
-    wrong = [
-        text for text, (kind, name) in zip(modality, pairs, strict=True) if f"{kind}_layer" not in layers or not name
-    ]
+    wrong = [text for text, (kind, name) in zip(modality, pairs, strict=True) if kind not in KINDS or not name]
     if wrong:
         raise typer.BadParameter(f"--modality {wrong[0]}: expected rna=NAME, protein=NAME or atac=NAME.")
     return {**layers, "modalities": {f"{kind}_layer": name for kind, name in pairs}}

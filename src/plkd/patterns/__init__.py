@@ -12,6 +12,7 @@ from plkd.patterns._collections import collection
 from plkd.patterns._concat import concat
 from plkd.patterns._coverage import CoverageReport
 from plkd.patterns._immune import immune
+from plkd.patterns._kinds import KIND as KIND
 from plkd.patterns._kinds import KINDS as KINDS
 from plkd.patterns._learn import learn
 from plkd.patterns._nearby import PeakGenes, from_peaks
@@ -24,7 +25,7 @@ from plkd.patterns._read import read
 from plkd.patterns._set import PatternSet
 from plkd.patterns._translate import translate
 
-# COLLECTIONS, KINDS, overlap_map, looks_like_peaks and plain_protein_name serve the other parts of plkd and are not promised to users.
+# COLLECTIONS, KIND, KINDS, overlap_map, looks_like_peaks and plain_protein_name serve the other parts of plkd and are not promised to users.
 __all__ = [
     "CoverageReport",
     "PatternSet",
