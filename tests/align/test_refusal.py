@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
-import importlib
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -101,10 +98,6 @@ def test_a_choice_of_genes_is_told_from_other_names():
     model = [f"GENE{i}" for i in range(100)]
     assert "pass all genes that were measured, e.g. `query = query.raw.to_adata()`" in refusal(model, model[:19])
     assert "same species and identifiers" in refusal(model, [model[0], *"abcdefghij"])
-
-
-def test_the_example_holds():
-    assert doctest.testmod(importlib.import_module("plkd.align._align")).failed == 0
 
 
 @pytest.mark.parametrize(

@@ -16,10 +16,10 @@ from plkd.cli._app import run
 def test_no_arguments_show_the_commands(capsys):
     assert run([]) == 0
     shown = capsys.readouterr().out
-    assert all(command in shown for command in ("demo", "train", "annotate"))
+    assert all(command in shown for command in ("demo", "train", "annotate", "patterns"))
 
 
-@pytest.mark.parametrize("command", ["demo", "train", "annotate"])
+@pytest.mark.parametrize("command", ["demo", "train", "annotate", "patterns"])
 def test_every_command_has_help(command, capsys):
     assert run([command, "--help"]) == 0
     assert "--verbose" in capsys.readouterr().out

@@ -1,9 +1,7 @@
-"""What importing the datasets costs, and that their examples run."""
+"""What importing the datasets costs, and that their functions have examples."""
 
 from __future__ import annotations
 
-import doctest
-import importlib
 import subprocess
 import sys
 
@@ -17,13 +15,6 @@ def test_import_loads_neither_scvi_nor_torch_nor_pooch():
     code = f"import sys, plkd.datasets; print(*sorted({heavy} & set(sys.modules)))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.split() == []
-
-
-@pytest.mark.parametrize("module", ["_public", "_simulate"])
-def test_examples_run(module):
-    found = doctest.testmod(importlib.import_module(f"plkd.datasets.{module}"))
-    assert found.attempted > 0
-    assert found.failed == 0
 
 
 @pytest.mark.parametrize("name", datasets.__all__)

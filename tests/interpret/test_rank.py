@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import doctest
-import importlib
 from itertools import permutations
 
 import numpy as np
@@ -296,9 +294,3 @@ def test_frames_that_do_not_fit_are_refused(noise, spoil, told):
     adata, scores = noise
     with pytest.raises(ValueError, match=told):
         interpret.rank_patterns(spoil(scores), adata, "type")
-
-
-def test_example_runs():
-    found = doctest.testmod(importlib.import_module("plkd.interpret._rank"))
-    assert found.attempted > 0
-    assert found.failed == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -176,10 +177,39 @@ def test_read_takes_every_source():
     assert read("immune") == immune()
 
 
-def test_read_refuses_other_things_with_the_way_out(tmp_path):
-    with pytest.raises(FileNotFoundError, match="'immune'"):
-        read("hallmark.gmt")
+@pytest.mark.parametrize(("name", "separator"), [("sets.csv", ","), ("sets.tsv", "\t"), ("SETS.CSV.gz", ",")])
+def test_read_takes_tables_in_files(tmp_path, name, separator):
+    # NA is a gene's name here, as it would be NAN's in a GMT file.
+    frame = pd.DataFrame({"source": ["T", "T", "B"], "target": ["CD3D", "NA", "MS4A1"], "weight": [1, 0.5, -2.25]})
+    frame.to_csv(tmp_path / name, sep=separator, index=False, compression="gzip" if name.endswith("gz") else None)
+    patterns = read(tmp_path / name)
+    assert patterns == replace(PatternSet.from_frame(frame), sources=(name, name))
+    assert patterns["T"] == ["CD3D", "NA"]
+
+
+def test_tables_in_files_are_refused_in_our_words(tmp_path):
     table = tmp_path / "sets.csv"
+    table.write_text("source,target\n")
+    with pytest.raises(ValueError, match="holds no pattern"):
+        read(table)
+    table.write_text("pathway,gene\nT,CD3D\n")
+    with pytest.raises(KeyError, match="columns are"):
+        read(table)
+    table.write_text("source,target\nT,\n")
+    with pytest.raises(ValueError, match="missing values"):
+        read(table)
+    table.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ValueError, match="cannot be read as a table"):
+        read(table)
+    (tmp_path / "sets.tsv.gz").write_bytes(b"no gzip")
+    with pytest.raises(ValueError, match="cannot be read as a table"):
+        read(tmp_path / "sets.tsv.gz")
+
+
+def test_read_refuses_other_things_with_the_way_out(tmp_path):
+    with pytest.raises(FileNotFoundError, match="'immune', 'hallmark'"):
+        read("hallmark.gmt")
+    table = tmp_path / "sets.xlsx"
     table.write_text("source,target\n")
     with pytest.raises(ValueError, match="from_frame"):
         read(table)

@@ -48,6 +48,15 @@ def test_immune_meets_blood(var_names):
     assert len(immune().for_features(var_names("pbmc3k_10xv1.h5ad"))) == len(immune())
 
 
+def test_genes_of_the_immune_sets_are_names_in_real_data(data_dir, var_names):
+    known = set().union(*(var_names(file.name) for file in data_dir.glob("*.h5ad")))
+    known |= set(mudata.read_h5mu(data_dir / "cite_pbmc_bremsc.h5mu").mod["rna"].var_names)
+    for file in ("human_hallmark", "human_reactome", "human_gobp"):
+        known |= set(read(data_dir / "genesets" / f"{file}.gmt").features)
+    # Approved by HGNC, but in none of these files.
+    assert set(immune().features) - known == {"TRDV1", "TRGV3", "RGS13", "SIGLEC8"}
+
+
 def test_markers_of_a_lineage_are_learned_together(data_dir):
     adata = anndata.read_h5ad(data_dir / "pbmc3k_10xv1.h5ad")
     counts = adata.X.astype("float32")

@@ -45,7 +45,9 @@ def too_few(
             "The names are alike, but the query holds few of the genes, as after choosing variable ones. Fix: pass all genes "
             "that were measured, e.g. `query = query.raw.to_adata()` where .raw holds them."
         )
-    return found + (reason or _ELSE[kind])
+    return found + (
+        reason or _ELSE.get(kind, "Fix: pass data whose features are those of the reference, under the same names.")
+    )
 
 
 def recognised(

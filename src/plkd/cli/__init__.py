@@ -1,4 +1,4 @@
-"""The command line: `plkd demo`, `plkd train`, `plkd annotate`."""
+"""The command line: `plkd demo`, `plkd train`, `plkd annotate`, `plkd patterns`."""
 
 from __future__ import annotations
 

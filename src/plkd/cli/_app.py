@@ -13,6 +13,7 @@ import typer
 from plkd.cli._annotate import annotate
 from plkd.cli._console import console
 from plkd.cli._demo import demo
+from plkd.cli._patterns import patterns
 from plkd.cli._train import train
 
 #: What plkd raises for bad input, and what files raise; anything else is a fault of plkd and keeps its traceback.
@@ -29,6 +30,7 @@ app = typer.Typer(
 app.command()(demo)
 app.command()(train)
 app.command()(annotate)
+app.command()(patterns)
 
 
 def _version(asked: bool) -> None:

@@ -42,7 +42,8 @@ def train(
     protein_obsm_key: Annotated[str | None, typer.Option(help="Key of obsm of an .h5ad file with proteins.")] = None,
     unlabeled_category: Annotated[str, typer.Option(help="Label of the cells that have none.")] = "Unknown",
     patterns: Annotated[
-        str | None, typer.Option(help="A .gmt file, or 'immune' for the bundled sets; learned if not given.")
+        str | None,
+        typer.Option(help="A .gmt, .csv or .tsv file, or a collection: immune, hallmark, ...; learned if not given."),
     ] = None,
     gene_symbols: Annotated[
         str | None, typer.Option(help="Column of var to look up in the patterns, if var_names are other identifiers.")
@@ -116,10 +117,10 @@ def _where(
         )
     if not modality:
         return layers
+    from plkd.patterns import KINDS
+
     pairs = [text.partition("=")[::2] for text in modality]
-    wrong = [
-        text for text, (kind, name) in zip(modality, pairs, strict=True) if f"{kind}_layer" not in layers or not name
-    ]
+    wrong = [text for text, (kind, name) in zip(modality, pairs, strict=True) if kind not in KINDS or not name]
     if wrong:
         raise typer.BadParameter(f"--modality {wrong[0]}: expected rna=NAME, protein=NAME or atac=NAME.")
     return {**layers, "modalities": {f"{kind}_layer": name for kind, name in pairs}}

@@ -58,7 +58,7 @@ def detect_scale(rows: Rows, where: str, *, kind: str = "rna", other_layers: Seq
         return "counts"
     if largest < LOG_MAXIMUM and kind != "rna":
         raise ValueError(
-            f"{where} holds normalised {_PLURAL[kind]} (not whole, largest {largest:.2f}); expected raw counts, which "
+            f"{where} holds normalised {_values(kind)} (not whole, largest {largest:.2f}); expected raw counts, which "
             f'plkd scales itself.{_layers(other_layers)} Fix: name the layer with the counts, `{kind}_layer="counts"`.'
         )
     if largest < LOG_MAXIMUM:
@@ -109,7 +109,8 @@ def check_values(values: np.ndarray, where: str, *, kind: str = "rna", other_lay
         )
 
 
-_PLURAL = {"protein": "protein values", "atac": "peak values"}
+def _values(kind: str) -> str:
+    return "peak values" if kind == "atac" else f"{kind} values"
 
 
 def _layers(names: Sequence[str]) -> str:

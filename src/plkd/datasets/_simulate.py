@@ -11,7 +11,6 @@ from anndata import AnnData
 
 from plkd._arguments import check_type, check_whole
 from plkd.datasets import _counts, _genome, _mudata, _programmes, _shares, _world
-from plkd.patterns import KINDS
 
 if TYPE_CHECKING:
     from mudata import MuData
@@ -26,7 +25,7 @@ def simulate(
     n_genes: int = 500,
     n_proteins: int = 30,
     n_peaks: int = 1000,
-    modalities: Sequence[str] = KINDS,
+    modalities: Sequence[str] = _world.KINDS,
     label_strength: float = 1.0,
     batch_strength: float = 0.3,
     rna_depth: float | None = None,
@@ -155,7 +154,7 @@ def simulate(
     depths = {kind: _world.mean_depth(kind, given[kind], n_features[kind]) for kind in modalities}
     shares = _shares.missing_shares(missing, modalities)
     # A generator for each thing, so that leaving one out or asking for more of it does not change the others.
-    names = ("design", "cells", "missing", "unlabeled", *KINDS)
+    names = ("design", "cells", "missing", "unlabeled", *_world.KINDS)
     rngs = dict(zip(names, np.random.default_rng(seed).spawn(len(names)), strict=True))
 
     combined = _programmes.label_programmes(n_labels, n_programmes, rngs["design"])

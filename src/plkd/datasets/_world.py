@@ -11,12 +11,13 @@ from scipy import sparse
 
 from plkd._arguments import check_whole, is_number, names_of
 from plkd.datasets import _counts, _genome, _programmes
-from plkd.patterns import KINDS
 
 _ACTIVITY = (0.5, 1.5)
 """Activity of a programme in a cell whose label has it; uniform, mean 1."""
 _DEPTH_SD = 0.3
 """Standard deviation of the logarithm of a cell's depth."""
+#: Kinds that can be simulated.
+KINDS = ("rna", "protein", "atac")
 _BASE_SD = {"rna": 1.0, "protein": 0.7, "atac": 0.7}
 """Likewise of the features' base rates."""
 _DISPERSION = {"rna": 0.25, "protein": 0.1}

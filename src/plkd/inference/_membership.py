@@ -9,7 +9,7 @@ import pandas as pd
 import scipy.sparse as sp
 
 from plkd.data import ModalitySpec
-from plkd.patterns import PatternSet
+from plkd.patterns import KIND, PatternSet
 
 
 def membership_by_kind(patterns: PatternSet, specs: Sequence[ModalitySpec]) -> dict[str, sp.csc_matrix]:
@@ -51,5 +51,4 @@ def members(membership: sp.csc_matrix) -> list[np.ndarray]:
 
 def features_in_words(specs: Sequence[ModalitySpec]) -> str:
     """Say how many features of each kind a model reads, and on which scale."""
-    words = {"rna": "genes", "protein": "proteins", "atac": "peaks"}
-    return " + ".join(f"{len(spec.features)} {words[spec.kind]} ({spec.scale})" for spec in specs)
+    return " + ".join(f"{len(spec.features)} {KIND[spec.kind].features} ({spec.scale})" for spec in specs)

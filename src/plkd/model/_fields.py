@@ -26,18 +26,16 @@ from plkd.data import (
     ordered_categories,
 )
 from plkd.model._clusters import cluster_cells
+from plkd.patterns import KIND, KINDS
 
 logger = logging.getLogger("plkd")
 
-#: scvi-tools' names of the tables of each kind of features.
-KEYS = {
+#: scvi-tools' names of the tables of each kind of features; a kind that it does not know goes by its own.
+KEYS = {kind: kind for kind in KINDS} | {
     "rna": REGISTRY_KEYS.X_KEY,
     "protein": REGISTRY_KEYS.PROTEIN_EXP_KEY,
     "atac": REGISTRY_KEYS.ATAC_X_KEY,
 }
-
-
-_COUNTS = {"rna": "n_vars", "protein": "n_proteins", "atac": "n_peaks"}
 
 
 class ModalityField(BaseAnnDataField):
@@ -108,7 +106,9 @@ class ModalityField(BaseAnnDataField):
 
     def get_summary_stats(self, state_registry: dict[str, Any]) -> dict[str, int]:
         """Return the number of features."""
-        return {_COUNTS[self.spec.kind]: len(state_registry[self.COLUMN_NAMES_KEY])}
+        kind = self.spec.kind
+        counted = "n_vars" if kind == "rna" else f"n_{KIND[kind].features}"
+        return {counted: len(state_registry[self.COLUMN_NAMES_KEY])}
 
     def view_state_registry(self, state_registry: dict[str, Any]) -> None:
         """Show nothing beyond the summary."""

@@ -41,7 +41,7 @@ from plkd.model._setup import (
 )
 from plkd.model._train import TrainingMixin
 from plkd.module import PLKDModule
-from plkd.patterns import PatternSet
+from plkd.patterns import KINDS, PatternSet
 from plkd.train._check import check_settings
 
 if TYPE_CHECKING:
@@ -63,8 +63,9 @@ class PLKD(TrainingMixin, ConfidenceMixin, PredictionMixin, ExplanationMixin, Re
     registry
         Registry of a saved model; given by :meth:`load`.
     patterns
-        Path of a GMT file, ``{name: genes}``, a table with columns ``source`` and ``target``, a
-        :class:`~plkd.PatternSet`, or ``"immune"`` for the bundled collection. Sets of genes serve proteins too, through
+        Path of a GMT file or table, ``{name: genes}``, a table with columns ``source`` and ``target``, a
+        :class:`~plkd.PatternSet`, or the name of a collection (:func:`plkd.patterns.collection`): ``"immune"`` is
+        bundled, ``"hallmark"`` and others are downloaded. Sets of genes serve proteins too, through
         the genes that encode them; sets for each kind come from :func:`plkd.patterns.concat`. Patterns for the
         features that these leave out are learned from the reference; None learns all.
     gene_symbols
@@ -279,6 +280,9 @@ class PLKD(TrainingMixin, ConfidenceMixin, PredictionMixin, ExplanationMixin, Re
         loading = check_transfer(kwargs)
         unlabeled_category = unlabeled_text(unlabeled_category)
         layers = {"rna": rna_layer, "protein": protein_layer, "atac": atac_layer}
+        # Kinds added later have their argument among kwargs, so that adding one does not touch this signature.
+        others = {f"{kind}_layer": kwargs.pop(f"{kind}_layer", None) for kind in KINDS if kind not in layers}
+        layers |= {argument.removesuffix("_layer"): layer for argument, layer in others.items()}
         if not loading:
             check_container(mdata, MuData, "mdata")
         specs = mudata_specs(mdata, layers, modalities, complete=not loading)
@@ -289,6 +293,7 @@ class PLKD(TrainingMixin, ConfidenceMixin, PredictionMixin, ExplanationMixin, Re
             rna_layer=rna_layer,
             protein_layer=protein_layer,
             atac_layer=atac_layer,
+            **others,
             batch_key=batch_key,
             unlabeled_category=unlabeled_category,
             modalities={f"{spec.kind}_layer": spec.name for spec in specs},

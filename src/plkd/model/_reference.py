@@ -11,14 +11,13 @@ import numpy as np
 import scipy.sparse as sp
 
 from plkd.data import ModalitySpec, Rows
-from plkd.patterns import PatternSet, concat, learn, read
+from plkd.nn import constant_names
+from plkd.patterns import KIND, PatternSet, concat, learn, read
 from plkd.presets import PatternSettings
 
 logger = logging.getLogger("plkd")
 
 _BLOCK = 4096
-#: Cells that learned patterns are computed from; more change little and cost time, save for peaks, which few cells open.
-_LEARNED_FROM = {"rna": 5000, "protein": 5000, "atac": 50_000}
 
 
 @dataclass(frozen=True)
@@ -32,21 +31,23 @@ class ReferenceTable:
 
 def scaling_constants(table: ReferenceTable) -> dict[str, np.ndarray]:
     """Return the constants of a modality's input scaling by name, each of shape ``(n_features,)``, float32."""
-    rows, scale = table.rows, table.spec.scale
-    if table.spec.kind == "protein":
-        total, n_counted = np.zeros(rows.n_features), 0
-        for block in _blocks(rows):
-            total += np.asarray(block.log1p().sum(axis=0)).ravel()
-            # Cells without counts have no ratios, and would shrink the differences between the proteins' means.
-            n_counted += int((block.max(axis=1).toarray() > 0).sum())
-        return {"log_mean": (total / max(n_counted, 1)).astype(np.float32)}
-    share = mean_share(rows, scale)
-    if table.spec.kind == "rna":
-        return {"gene_share": share}
+    return {name: _CONSTANTS[name](table.rows, table.spec.scale) for name in constant_names(table.spec.kind)}
+
+
+def _log_mean(rows: Rows, scale: str) -> np.ndarray:
+    total, n_counted = np.zeros(rows.n_features), 0
+    for block in _blocks(rows):
+        total += np.asarray(block.log1p().sum(axis=0)).ravel()
+        # Cells without counts have no ratios, and would shrink the differences between the features' means.
+        n_counted += int((block.max(axis=1).toarray() > 0).sum())
+    return (total / max(n_counted, 1)).astype(np.float32)
+
+
+def _idf(rows: Rows, scale: str) -> np.ndarray:
     n_open = np.zeros(rows.n_features)
     for block in _blocks(rows):
         n_open += np.bincount(block.indices[block.data > 0], minlength=rows.n_features)
-    return {"peak_share": share, "idf": (rows.n_obs / (1.0 + n_open)).astype(np.float32)}
+    return (rows.n_obs / (1.0 + n_open)).astype(np.float32)
 
 
 def mean_share(rows: Rows, scale: str) -> np.ndarray:
@@ -62,6 +63,10 @@ def mean_share(rows: Rows, scale: str) -> np.ndarray:
     return (total / max(total.sum(), 1e-12)).astype(np.float32)
 
 
+#: By name of a constant, how it is computed from the rows and their scale.
+_CONSTANTS = {"gene_share": mean_share, "peak_share": mean_share, "log_mean": _log_mean, "idf": _idf}
+
+
 def _blocks(rows: Rows) -> Iterator[sp.csr_matrix]:
     for start in range(0, rows.n_obs, _BLOCK):
         yield rows.read(slice(start, start + _BLOCK))
@@ -72,7 +77,7 @@ def values_to_learn_from(table: ReferenceTable, rng: np.random.Generator) -> Any
 
     RNA: log1p of counts per 10,000, CSR. Proteins: centred log ratios, dense. ATAC: log1p of 10,000 times TF-IDF, CSR.
     """
-    chosen, most = np.arange(table.rows.n_obs), _LEARNED_FROM[table.spec.kind]
+    chosen, most = np.arange(table.rows.n_obs), KIND[table.spec.kind].learned_from
     if len(chosen) > most:
         chosen = np.sort(rng.choice(len(chosen), most, replace=False))
     return scaled_values(table, chosen)
@@ -83,12 +88,14 @@ def scaled_values(table: ReferenceTable, chosen: np.ndarray) -> Any:
     block = table.rows.read(chosen)
     if table.spec.scale == "log":
         return block
-    if table.spec.kind == "protein":
+    # As the kind's input scaling does it, told by the constants that it has.
+    constants = constant_names(table.spec.kind)
+    if "log_mean" in constants:
         logged = block.log1p().toarray()
         return logged - logged.mean(axis=1, keepdims=True)
     size = np.asarray(block.sum(axis=1)).ravel()
     scaled = sp.diags(1e4 / np.where(size > 0, size, np.inf)) @ block
-    if table.spec.kind == "atac":
+    if "idf" in constants:
         n_open = np.bincount(block.indices, minlength=table.rows.n_features)
         scaled = scaled @ sp.diags(block.shape[0] / (1.0 + n_open))
     return scaled.tocsr().log1p()
@@ -158,12 +165,9 @@ def _matched(
     and peaks, where the genes near them are told.
     """
     kind = table.spec.kind
-    serving = {
-        "rna": {"rna"},
-        "protein": {"rna", "protein"},
-        "atac": {"atac"} if table.genes is None else {"rna", "atac"},
-    }
-    if not serving[kind] & set(given.kinds):
+    reached_by_genes = kind == "protein" or table.genes is not None
+    serving = {kind, "rna"} if reached_by_genes else {kind}
+    if not serving & set(given.kinds):
         if only_kind:
             raise ValueError(
                 f"The patterns are for {', '.join(dict.fromkeys(given.kinds))}, the reference holds {kind}. Fix: "
@@ -182,15 +186,18 @@ def _matched(
         )
     except ValueError:
         # A small panel may miss sets of genes that were not made for it; its patterns are then learned.
-        if kind != "protein" or only_kind:
+        if not KIND[kind].is_panel or only_kind:
             raise
-        logger.warning("%s: no given pattern holds enough of the proteins; theirs are learned", table.spec.called)
+        logger.warning(
+            "%s: no given pattern holds enough of the %s; theirs are learned", table.spec.called, KIND[kind].features
+        )
         return None
 
 
 def _least(table: ReferenceTable, settings: PatternSettings) -> int:
-    """Fewest features of a pattern: panels of proteins are small."""
-    return min(settings.min_size, 2) if table.spec.kind == "protein" else settings.min_size
+    """Fewest features of a pattern: panels are small."""
+    kind = KIND[table.spec.kind]
+    return min(settings.min_size, kind.least) if kind.is_panel else settings.min_size
 
 
 def _columns(patterns: PatternSet, chosen: Sequence[int]) -> PatternSet:

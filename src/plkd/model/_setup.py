@@ -14,17 +14,12 @@ from mudata import MuData
 
 from plkd.data import ModalitySpec, as_text, find_table, obs_column
 from plkd.model._labels import check_labels
-from plkd.patterns import KINDS
+from plkd.patterns import KIND, KINDS
 
 logger = logging.getLogger("plkd")
 
 #: Arguments of ``setup_mudata`` by kind of features.
 LAYER_ARGUMENTS = {f"{kind}_layer": kind for kind in KINDS}
-_USUAL_NAMES = {
-    "rna": ("rna", "gex", "gene expression", "gene_expression", "expression"),
-    "protein": ("protein", "prot", "adt", "antibody", "antibody capture", "proteins"),
-    "atac": ("atac", "peaks", "accessibility", "chromatin", "chromatin accessibility"),
-}
 
 
 def anndata_specs(
@@ -129,8 +124,8 @@ def mudata_specs(
 
 def _by_usual_names(mdata: MuData) -> dict[str, str]:
     chosen: dict[str, str] = {}
-    for kind, usual in _USUAL_NAMES.items():
-        named = [name for name in mdata.mod if name.lower() in usual]
+    for kind, known in KIND.items():
+        named = [name for name in mdata.mod if name.lower() in known.usual_names]
         if len(named) > 1:
             raise ValueError(
                 f'Several modalities may be {kind}: {named}. Fix: say which, modalities={{"{kind}_layer": {named[0]!r}}}.'

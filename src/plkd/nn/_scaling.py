@@ -193,6 +193,11 @@ _SCALINGS: dict[str, tuple[type[InputScaling], tuple[str, ...]]] = {
 }
 
 
+def constant_names(kind: str) -> tuple[str, ...]:
+    """Return the names of the constants that the input scaling of a kind of features has."""
+    return _SCALINGS[kind][1]
+
+
 def make_scaling(kind: str, n_features: int, constants: Mapping[str, Any] | None = None) -> InputScaling:
     """Return the input scaling of a kind of features.
 

@@ -9,9 +9,10 @@ from plkd.patterns._set import PatternSet
 
 
 def immune() -> PatternSet:
-    """Return the bundled collection: lineages and states of human blood, as gene symbols.
+    """Return the bundled collection: 50 lineages and states of human immune cells, as gene symbols.
 
-    Compiled by hand for plkd from widely used markers; each pattern's source cites a paper that supports them.
+    Compiled by hand for plkd from widely used markers of blood, bone marrow, lymphoid and other tissues; each pattern's
+    source cites a paper that supports them. The genes of receptors and immunoglobulins are missing from some annotations.
 
     Examples
     --------

@@ -12,13 +12,12 @@ from scipy import sparse
 from plkd._arguments import array_of, check_whole, names_of
 from plkd.patterns._filter import feature_names
 from plkd.patterns._group import group
-from plkd.patterns._kinds import MIN_SIZES, check_kind
+from plkd.patterns._kinds import KIND, check_kind
 from plkd.patterns._loadings import Cells, draw, feature_loadings, is_finite, moments
 from plkd.patterns._set import PatternSet
 
 logger = logging.getLogger("plkd")
 
-_PREFIXES = {"rna": "module", "protein": "protein_module", "atac": "peak_module"}
 _MAX_SIZE = 200
 _MOST_PATTERNS = 64
 _STARTS = 10
@@ -113,7 +112,7 @@ def learn(
     # On few features one start of k-means may end badly, and more cost nothing.
     n_starts = _STARTS if kind == "protein" else 1
     groups = group(loadings, n_start, min_size=min_size, max_size=max_size, rng=rng, n_starts=n_starts)
-    names = _names(_PREFIXES[kind], groups, loadings, [features[column] for column in columns])
+    names = _names(KIND[kind].learned, groups, loadings, [features[column] for column in columns])
     rows = np.concatenate([np.sort(columns[members]) for members in groups])
     indptr = np.concatenate([[0], np.cumsum([members.size for members in groups])])
     membership = sparse.csc_matrix(
@@ -124,7 +123,7 @@ def learn(
 
 
 def _sizes(kind: str, min_size: int | None, max_size: int | None, n_features: int) -> tuple[int, int]:
-    least = MIN_SIZES[kind] if min_size is None else min_size
+    least = KIND[kind].least if min_size is None else min_size
     if max_size is None:
         most = max(_MAX_SIZE, 2 * least)
         if kind == "atac":

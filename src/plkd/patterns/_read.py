@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from plkd.patterns._immune import immune
+from plkd.patterns._collections import COLLECTIONS, collection
 from plkd.patterns._set import PatternSet
 from plkd.patterns._state import FORMAT_KEY
+from plkd.patterns._table import is_table, read_table
 
 
 def read(
@@ -21,16 +23,19 @@ def read(
     Parameters
     ----------
     source
-        A path to a ``.gmt`` or ``.gmt.gz`` file; a dict ``{pattern: feature names}``; a DataFrame with columns
-        ``source``, ``target`` and optionally ``weight``; the word ``immune`` for the bundled collection; the dict made
-        by :meth:`PatternSet.state`; or a :class:`PatternSet`, returned as it is.
+        A path to a ``.gmt`` file, or to a ``.csv`` or ``.tsv`` table with columns ``source`` (the pattern), ``target``
+        (the feature) and optionally ``weight``, gzipped (``.gz``) or not; a dict ``{pattern: feature names}``; a DataFrame
+        like that table; the name of a collection of human genes, ``immune`` or one that :func:`collection` downloads; the
+        dict made by :meth:`PatternSet.state`; or a :class:`PatternSet`, returned as it is.
 
     Raises
     ------
     FileNotFoundError
         If the path does not exist.
-    TypeError, ValueError
+    TypeError, ValueError, KeyError
         If the source is none of these.
+    ImportError, OSError, RuntimeError
+        If a public collection cannot be had, as :func:`collection` says.
 
     Examples
     --------
@@ -46,10 +51,10 @@ def read(
     if isinstance(source, Mapping):
         return PatternSet.from_state(source) if FORMAT_KEY in source else PatternSet.from_dict(source)
     if isinstance(source, str | Path):
-        return immune() if source == "immune" else _read_path(Path(source))
+        return collection(source) if source in COLLECTIONS else _read_path(Path(source))
     msg = (
-        f"patterns is a {type(source).__name__}; expected a GMT path, a dict, a DataFrame, a PatternSet or 'immune'; "
-        "a matrix is read by PatternSet.from_matrix(matrix, adata.var_names)."
+        f"patterns is a {type(source).__name__}; expected a path, a dict, a DataFrame, a PatternSet or the name of a "
+        f"collection ({', '.join(COLLECTIONS)}); a matrix is read by PatternSet.from_matrix(matrix, adata.var_names)."
     )
     raise TypeError(msg)
 
@@ -57,13 +62,17 @@ def read(
 def _read_path(path: Path) -> PatternSet:
     if not path.is_file():
         msg = (
-            f"patterns={str(path)!r} is neither a file nor the name of a bundled collection ('immune'); check the path."
+            f"patterns={str(path)!r} is neither a file nor the name of a collection ({', '.join(map(repr, COLLECTIONS))}); "
+            "check the path."
         )
         raise FileNotFoundError(msg)
+    if is_table(path):
+        sets = PatternSet.from_frame(read_table(path))
+        return replace(sets, sources=(path.name,) * len(sets))
     if not path.name.lower().endswith((".gmt", ".gmt.gz")):
         msg = (
-            f"patterns={str(path)!r} does not end in .gmt or .gmt.gz. If it is GMT, call PatternSet.from_gmt(path); "
-            "a table is read by PatternSet.from_frame(pd.read_csv(path))."
+            f"patterns={str(path)!r} ends neither in .gmt, .csv or .tsv nor in one of these and .gz. If it is GMT, call "
+            "PatternSet.from_gmt(path); another table is read by PatternSet.from_frame(pd.read_csv(path, sep=...))."
         )
         raise ValueError(msg)
     return PatternSet.from_gmt(path)

@@ -16,7 +16,7 @@ from plkd._arguments import array_of, check_number, check_type, check_whole, nam
 from plkd._files import as_path
 from plkd.patterns import _convert, _filter, _state
 from plkd.patterns._coverage import CoverageReport, covered_rows, dropped_frame, kept_frame, uncovered_names
-from plkd.patterns._kinds import MIN_SIZES, check_kind
+from plkd.patterns._kinds import KIND, check_kind
 from plkd.patterns._lookup import look_up, mean_membership, selection_of
 
 if TYPE_CHECKING:
@@ -381,7 +381,7 @@ class PatternSet:
         {'T': ['CD3', 'CD2']}
         """
         features = _filter.feature_names(names)
-        min_size = MIN_SIZES[check_kind(kind)] if min_size is None else min_size
+        min_size = KIND[check_kind(kind)].least if min_size is None else min_size
         check_whole("min_size", min_size, 1)
         check_whole("max_size", max_size, 1, optional=True)
         check_whole("max_patterns", max_patterns, 1, optional=True)
