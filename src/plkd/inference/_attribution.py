@@ -130,8 +130,9 @@ def _by_cell(
     points: Sequence[tuple[float, float]],
     batch_size: int | None,
 ) -> Iterator[tuple[Tensor, Tensor, dict[str, Tensor]]]:
-    """Yield, for a mini-batch at a time, each cell's called label, what its contrast gains over a cell without any values, and what
-    it rests on by modality, cells x features.
+    """Yield by mini-batch the cells' called labels, what their contrasts gain over a cell without values, and what this rests on.
+
+    The last is cells x features, by modality.
     """
     device = student.head.weight.device
     for batch in batches(cells, indices, batch_size, progress=None):
