@@ -110,7 +110,9 @@ def feature_attribution(
     # The sums in double precision: one label may have a million cells.
     sums = {name: np.zeros((n_labels, len(layer.weight))) for name, layer in scaling.items()}
     explained, n_cells = np.zeros(n_labels), np.zeros(n_labels, dtype=np.int64)
-    for called, gained, attributed in _by_cell(scaling, student, cells, indices, _points(integrated=integrated), batch_size):
+    for called, gained, attributed in _by_cell(
+        scaling, student, cells, indices, _points(integrated=integrated), batch_size
+    ):
         explained += np.bincount(called.cpu().numpy(), gained.double().cpu().numpy(), n_labels)
         n_cells += np.bincount(called.cpu().numpy(), minlength=n_labels)
         is_called = torch.nn.functional.one_hot(called, n_labels).to(gained.dtype)
