@@ -1,4 +1,4 @@
-"""Pattern attribution equals gradient x input by finite differences, summed over each pattern's features."""
+"""Attributions equal integrals of gradients that were computed otherwise, summed over each pattern's features."""
 
 from __future__ import annotations
 
@@ -48,38 +48,40 @@ def cells(values):
 SCALING = {name: RNAScaling(torch.full((n,), 1 / n)) for name, n in N_FEATURES.items()}
 
 
-def by_finite_differences(student, values, cell, step=1e-5):
-    """Gradient x input of the called label's logit less the mean over labels, per feature, in float64."""
+def by_riemann_sum(student, values, n=500):
+    """Integrated gradients of each cell's called label's logit less the mean over labels, by cell and feature, in float64."""
     exact = copy.deepcopy(student).double()
-
-    def logits(x):
-        return exact({name: torch.from_numpy(v)[None] for name, v in x.items()})[0][0].detach().numpy()
-
-    x = {name: v[cell].astype(np.float64) for name, v in values.items()}
-    label = logits(x).argmax()
-    out = {}
-    for name, row in x.items():
-        out[name] = np.zeros(len(row))
-        for j in range(len(row)):
-            ends = []
-            for sign in (1, -1):
-                moved = {**x, name: row.copy()}
-                moved[name][j] += sign * step
-                y = logits(moved)
-                ends.append(y[label] - y.mean())
-            out[name][j] = (ends[0] - ends[1]) / (2 * step) * row[j]
-    return out
+    x = {name: torch.from_numpy(v.astype(np.float64)) for name, v in values.items()}
+    called = exact(x)[0].argmax(dim=1)
+    total = {name: torch.zeros_like(v) for name, v in x.items()}
+    for step in range(n):
+        s = (step + 0.5) / n  # the way is t = s^3: finer near nothing, where the gradients change most
+        at = {name: (v * s**3).requires_grad_() for name, v in x.items()}
+        logits = exact(at)[0]
+        contrast = logits[torch.arange(N_OBS), called] - logits.mean(dim=1)
+        for name, gradient in zip(at, torch.autograd.grad(contrast.sum(), list(at.values())), strict=True):
+            total[name] += gradient * x[name] * 3 * s**2 / n
+    return {name: scores.numpy() for name, scores in total.items()}
 
 
 @pytest.mark.parametrize("batch_size", [None, 4])
-def test_equals_finite_differences_summed_over_members(student, values, cells, batch_size):
+def test_equals_a_riemann_sum_summed_over_members(student, values, cells, batch_size):
     scores = pattern_attribution(SCALING, student, cells, np.arange(N_OBS), MEMBERSHIP, batch_size=batch_size)
-    assert scores.shape == (N_OBS, 5)
-    for cell in range(N_OBS):
-        per_feature = by_finite_differences(student, values, cell)
-        truth = np.concatenate([per_feature[name] @ (m.toarray() != 0) for name, m in MEMBERSHIP.items()])
-        np.testing.assert_allclose(scores[cell], truth, rtol=1e-3, atol=1e-4)
+    by_feature = by_riemann_sum(student, values)
+    truth = np.hstack([by_feature[name] @ (m.toarray() != 0) for name, m in MEMBERSHIP.items()])
+    assert scores.shape == truth.shape == (N_OBS, 5)
+    np.testing.assert_allclose(scores, truth, rtol=1e-3, atol=1e-3)
     assert np.abs(scores).max() > 0.05
+
+
+def test_patterns_that_part_the_features_sum_to_what_the_call_gains(student, values, cells):
+    apart = {name: sparse.identity(n, dtype=np.float32, format="csc") for name, n in N_FEATURES.items()}
+    scores = pattern_attribution(SCALING, student, cells, np.arange(N_OBS), apart)
+    called, logits = called_and_contrast(student, values)
+    _, nothing = called_and_contrast(student, {name: np.zeros_like(v) for name, v in values.items()})
+    rows = np.arange(N_OBS)
+    gained = (logits[rows, called] - logits.mean(axis=1)) - (nothing[rows, called] - nothing.mean(axis=1))
+    np.testing.assert_allclose(scores.sum(axis=1), gained, atol=2e-3)
 
 
 def test_cells_come_in_the_order_asked_for(student, cells):
@@ -171,28 +173,51 @@ def test_integrated_gradients_sum_to_the_difference_of_logits(student, values, c
 def test_integrated_gradients_equal_a_riemann_sum_over_the_whole_input(student, values, cells):
     found = features(student, cells, integrated=True)
     called, _ = called_and_contrast(student, values)
-    exact = copy.deepcopy(student).double()
-    x = {name: torch.from_numpy(v.astype(np.float64)) for name, v in values.items()}
-    total = {name: torch.zeros_like(v) for name, v in x.items()}
-    n = 500
-    for step in range(n):
-        s = (step + 0.5) / n  # the way is t = s^3: finer near nothing, where the gradients change most
-        at = {name: (v * s**3).requires_grad_() for name, v in x.items()}
-        logits = exact(at)[0]
-        contrast = logits[torch.arange(N_OBS), torch.from_numpy(called)] - logits.mean(dim=1)
-        for name, gradient in zip(at, torch.autograd.grad(contrast.sum(), list(at.values())), strict=True):
-            total[name] += gradient * x[name] * 3 * s**2 / n
-    for name, scores in total.items():
+    for name, truth in by_riemann_sum(student, values).items():
         for label in np.unique(called):
             np.testing.assert_allclose(
-                found.scores[name][label], scores.numpy()[called == label].mean(axis=0), rtol=1e-3, atol=1e-3
+                found.scores[name][label], truth[called == label].mean(axis=0), rtol=1e-3, atol=1e-3
             )
 
 
+def by_finite_differences(student, values, cell, step=1e-5):
+    """Gradient x input of the called label's logit less the mean over labels, per feature, in float64."""
+    exact = copy.deepcopy(student).double()
+
+    def logits(x):
+        return exact({name: torch.from_numpy(v)[None] for name, v in x.items()})[0][0].detach().numpy()
+
+    x = {name: v[cell].astype(np.float64) for name, v in values.items()}
+    label = logits(x).argmax()
+    out = {}
+    for name, row in x.items():
+        out[name] = np.zeros(len(row))
+        for j in range(len(row)):
+            ends = []
+            for sign in (1, -1):
+                moved = {**x, name: row.copy()}
+                moved[name][j] += sign * step
+                y = logits(moved)
+                ends.append(y[label] - y.mean())
+            out[name][j] = (ends[0] - ends[1]) / (2 * step) * row[j]
+    return out
+
+
 @pytest.mark.parametrize("batch_size", [None, 4])
-def test_gradients_times_input_sum_to_those_of_patterns(student, values, cells, batch_size):
-    by_cell = pattern_attribution(SCALING, student, cells, np.arange(N_OBS), MEMBERSHIP)
+def test_gradients_times_input_equal_finite_differences(student, values, cells, batch_size):
     found = features(student, cells, integrated=False, batch_size=batch_size)
+    called, _ = called_and_contrast(student, values)
+    by_cell = [by_finite_differences(student, values, cell) for cell in range(N_OBS)]
+    for label in np.unique(called):
+        for name, scores in found.scores.items():
+            truth = np.mean([by_cell[cell][name] for cell in np.flatnonzero(called == label)], axis=0)
+            np.testing.assert_allclose(scores[label], truth, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("batch_size", [None, 4])
+def test_integrated_gradients_sum_to_those_of_patterns(student, values, cells, batch_size):
+    by_cell = pattern_attribution(SCALING, student, cells, np.arange(N_OBS), MEMBERSHIP)
+    found = features(student, cells, integrated=True, batch_size=batch_size)
     called, _ = called_and_contrast(student, values)
     for label in np.unique(called):
         # A feature of several patterns counts in full in each.

@@ -49,8 +49,8 @@ def test_scores_sum_to_the_logit_of_the_cells_less_that_of_an_empty_cell(trained
     np.testing.assert_allclose(sums[difference.index], difference, rtol=0.02)
 
 
-def test_gradients_summed_over_a_patterns_genes_are_its_attribution(trained, query):
-    genes = interpret.gene_attribution(trained, query, method="gradient")
+def test_scores_summed_over_a_patterns_genes_are_its_attribution(trained, query):
+    genes = interpret.gene_attribution(trained, query)
     expected = trained.get_pattern_attribution(query, groupby=trained.predict(query))
     for pattern in trained.patterns.names:
         held = interpret.genes_of_pattern(trained, genes, pattern)
@@ -81,10 +81,9 @@ def test_a_gene_and_a_protein_of_one_name_stay_apart(make_mdata, make_joint_mode
     }
     sums = genes.groupby(["group", "modality"], observed=True)["scores"].sum()
     assert (sums != 0).all()
-    gradient = interpret.gene_attribution(model, method="gradient")
     expected = model.get_pattern_attribution(groupby=model.predict())
     for pattern in model.patterns.names:
-        held = interpret.genes_of_pattern(model, gradient, pattern)
+        held = interpret.genes_of_pattern(model, genes, pattern)
         assert set(held["modality"]) == {model.token_kinds[pattern]}
         own = held.groupby("group", observed=True)["scores"].sum()
         np.testing.assert_allclose(own[expected.index], expected[pattern], rtol=1e-3, atol=1e-5)

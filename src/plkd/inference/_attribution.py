@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -39,6 +39,8 @@ class FeatureAttribution:
     n_cells: np.ndarray
 
 
+# Callers may have switched gradients off, either way.
+@torch.inference_mode(mode=False)
 def pattern_attribution(
     scaling: Mapping[str, InputScaling],
     student: Student,
@@ -48,7 +50,7 @@ def pattern_attribution(
     *,
     batch_size: int | None = None,
 ) -> np.ndarray:
-    """Return gradient x input of each cell's called label, summed over the features of each pattern.
+    """Return integrated gradients of each cell's called label, summed over the features of each pattern.
 
     Parameters
     ----------
@@ -63,22 +65,13 @@ def pattern_attribution(
 
     Returns
     -------
-    Shape ``(n_obs, n_patterns)``, patterns modality after modality, in units of the logit: how much the called label's
-    logit, less the mean over labels, rests on the pattern's features. Patterns that share features share their part.
+    Shape ``(n_obs, n_patterns)``, patterns modality after modality, in units of the logit: how much of the called label's
+    logit, less the mean over labels, rests on the pattern's features. A feature of several patterns counts in full in each.
     """
-    device = student.head.weight.device
     connected = {name: (matrix != 0).astype(np.float32) for name, matrix in membership.items()}
     parts = [np.empty((0, sum(matrix.shape[1] for matrix in connected.values())), dtype=np.float32)]
-    for batch in batches(cells, indices, batch_size, progress=None):
-        # Callers may have switched gradients off, either way.
-        with torch.inference_mode(mode=False), torch.enable_grad():
-            batch = to_device(batch, device)
-            x = {k: dense(v).clone().requires_grad_() for k, v in scale_batch(scaling, batch).items()}
-            logits, _ = student(x, {k: v.clone() for k, v in batch["present"].items()})
-            called = logits.max(dim=1).values - logits.mean(dim=1)
-            gradients = torch.autograd.grad(called.sum(), list(x.values()))
-        products = {k: (g * v.detach()).cpu().numpy() for (k, v), g in zip(x.items(), gradients, strict=True)}
-        parts.append(np.hstack([products[name] @ matrix for name, matrix in connected.items()]))
+    for *_, attributed in _by_cell(scaling, student, cells, indices, _points(integrated=True), batch_size):
+        parts.append(np.hstack([attributed[name].cpu().numpy() @ matrix for name, matrix in connected.items()]))
     return np.vstack(parts)
 
 
@@ -102,7 +95,7 @@ def feature_attribution(
     cells, indices
         Aligned cells and which of them.
     integrated
-        Integrated gradients; otherwise gradient x input, of which :func:`pattern_attribution` gives the sums over patterns.
+        Integrated gradients, of which :func:`pattern_attribution` gives the sums over patterns; otherwise gradient x input.
     batch_size
         Cells at a time; None chooses.
 
@@ -113,12 +106,37 @@ def feature_attribution(
     linear, so that the integral is taken of the gradients of its outputs, which are few, and multiplied with its weights
     once. Gauss-Legendre quadrature in :math:`s`, :math:`t = s^4`.
     """
-    device = student.head.weight.device
-    points = _points(integrated=integrated)
     n_labels = student.head.out_features
     # The sums in double precision: one label may have a million cells.
     sums = {name: np.zeros((n_labels, len(layer.weight))) for name, layer in scaling.items()}
     explained, n_cells = np.zeros(n_labels), np.zeros(n_labels, dtype=np.int64)
+    for called, gained, attributed in _by_cell(
+        scaling, student, cells, indices, _points(integrated=integrated), batch_size
+    ):
+        explained += np.bincount(called.cpu().numpy(), gained.double().cpu().numpy(), n_labels)
+        n_cells += np.bincount(called.cpu().numpy(), minlength=n_labels)
+        is_called = torch.nn.functional.one_hot(called, n_labels).to(gained.dtype)
+        for name, scores in attributed.items():
+            sums[name] += (is_called.t() @ scores).double().cpu().numpy()
+    with np.errstate(invalid="ignore"):
+        return FeatureAttribution(
+            {name: total / n_cells[:, None] for name, total in sums.items()}, explained / n_cells, n_cells
+        )
+
+
+def _by_cell(
+    scaling: Mapping[str, InputScaling],
+    student: Student,
+    cells: Cells,
+    indices: np.ndarray,
+    points: Sequence[tuple[float, float]],
+    batch_size: int | None,
+) -> Iterator[tuple[Tensor, Tensor, dict[str, Tensor]]]:
+    """Yield by mini-batch the cells' called labels, what their contrasts gain over a cell without values, and what this rests on.
+
+    The last is cells x features, by modality.
+    """
+    device = student.head.weight.device
     for batch in batches(cells, indices, batch_size, progress=None):
         batch = to_device(batch, device)
         x, present = scale_batch(scaling, batch), batch["present"]
@@ -126,23 +144,14 @@ def feature_attribution(
             logits = student(x, present)[0]
             called = logits.argmax(dim=1)
             nothing = _contrast(student, [torch.zeros_like(h) for h in _first_products(student, x)], present, called)
-            explained += np.bincount(
-                called.cpu().numpy(),
-                (logits.max(dim=1).values - logits.mean(dim=1) - nothing).double().cpu().numpy(),
-                n_labels,
-            )
-        n_cells += np.bincount(called.cpu().numpy(), minlength=n_labels)
-        is_called = torch.nn.functional.one_hot(called, n_labels).to(logits.dtype)
-        for name, (first, _), gradient in zip(
-            student.modalities, _towers(student), _path_gradient(student, x, present, called, points), strict=True
-        ):
-            with torch.no_grad():
-                attributed = dense(x[name]) * (gradient @ first.weight.t())
-                sums[name] += (is_called.t() @ attributed).double().cpu().numpy()
-    with np.errstate(invalid="ignore"):
-        return FeatureAttribution(
-            {name: total / n_cells[:, None] for name, total in sums.items()}, explained / n_cells, n_cells
-        )
+            gained = logits.max(dim=1).values - logits.mean(dim=1) - nothing
+        gradients = _path_gradient(student, x, present, called, points)
+        with torch.no_grad():
+            attributed = {
+                name: dense(x[name]) * (gradient @ first.weight.t())
+                for name, (first, _), gradient in zip(student.modalities, _towers(student), gradients, strict=True)
+            }
+        yield called, gained, attributed
 
 
 def _points(*, integrated: bool) -> list[tuple[float, float]]:

@@ -38,8 +38,8 @@ def gene_attribution(
     label
         Label, or several. None: all that a cell is called.
     method
-        ``"integrated"``: integrated gradients; ``"gradient"``: gradient x input, whose sums over patterns
-        :meth:`plkd.PLKD.get_pattern_attribution` gives.
+        ``"integrated"``: integrated gradients, whose sums over patterns :meth:`plkd.PLKD.get_pattern_attribution` gives;
+        ``"gradient"``: gradient x input.
 
     Returns
     -------

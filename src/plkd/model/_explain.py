@@ -86,7 +86,7 @@ class ExplanationMixin:
         indices: Sequence[int] | np.ndarray | None = None,
         batch_size: int | None = None,
     ) -> pd.DataFrame:
-        """Return what the Student's call rests on: gradient x input, summed over each pattern's genes.
+        """Return what the Student's call rests on: integrated gradients, summed over each pattern's genes.
 
         Parameters
         ----------
@@ -95,7 +95,8 @@ class ExplanationMixin:
 
         Returns
         -------
-        Frame, cells (or groups) x patterns, in units of the called label's logit less the mean over labels.
+        Frame, cells (or groups) x patterns: how much of the called label's logit, less the mean over labels, rests on the
+        pattern. A gene of several patterns counts in full in each. :meth:`get_feature_attribution` says how it is computed.
         """
         self._check_ready("student")
         cells, names, chosen = self._chosen(adata, indices)
@@ -122,8 +123,8 @@ class ExplanationMixin:
             As in :meth:`predict`.
         method
             ``"integrated"``: integrated gradients, which sum to the called label's logit less the mean over labels, less the
-            same of a cell whose scaled values are all 0. ``"gradient"``: gradient x input, of which
-            :meth:`get_pattern_attribution` gives the sums over patterns.
+            same of a cell whose scaled values are all 0; :meth:`get_pattern_attribution` gives their sums over patterns.
+            ``"gradient"``: gradient x input.
 
         Returns
         -------

@@ -73,7 +73,8 @@ def reliability(
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_locator(MaxNLocator(5))
         axis.set_major_formatter(PercentFormatter(1, decimals=0))
-    ax.legend(frameon=False, fontsize="small", loc="upper left")
+    # Upper left is free where confidences are too high, lower right where they are too low.
+    ax.legend(frameon=False, fontsize="small", loc="best")
     ax.spines[["top", "right"]].set_visible(False)
     above.set_ylabel("Cells", fontsize="small")
     above.tick_params(labelbottom=False, labelsize="small")
