@@ -152,7 +152,9 @@ def test_nothing_is_loaded_without_a_checksum(known_hash, cache):
         download("http://127.0.0.1:9/x.h5", known_hash, cache)
 
 
-@pytest.mark.parametrize("url", ["x.h5", "http://[x", "ftp://example.org/x.h5", "file:///etc/x.h5", "https://example.org/"])
+@pytest.mark.parametrize(
+    "url", ["x.h5", "http://[x", "ftp://example.org/x.h5", "file:///etc/x.h5", "https://example.org/"]
+)
 def test_address_of_another_kind_is_refused(url, cache):
     with pytest.raises(ValueError, match=r"url=.*begins with http:// or https://"):
         download(url, WRONG, cache)

@@ -318,9 +318,7 @@ class Annotator:
             write_annotator(staging / FILE_NAME, tensors, about)
 
     @classmethod
-    def load(
-        cls, path: str | Path, *, known_hash: str | None = None, cache_dir: str | Path | None = None
-    ) -> Annotator:
+    def load(cls, path: str | Path, *, known_hash: str | None = None, cache_dir: str | Path | None = None) -> Annotator:
         """Load an Annotator; nothing in its file is executed.
 
         Parameters
