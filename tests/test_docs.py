@@ -21,15 +21,16 @@ DOCS = Path(__file__).parents[1] / "docs"
 def test_names_of_the_symbol_table_exist(page):
     text = (DOCS / "user_guide" / f"{page}.md").read_text(encoding="utf-8")
     table = text.split("## Symbols and names in the code")[1].split("\n## ")[0]
-    named = re.findall(r"`((?:nn|train|confidence|presets)\.[\w.]+)", table)
-    assert named or page != "plkd"
+    named = re.findall(r"`((?:nn|train|confidence|presets|inference)\.[\w.]+)", table)
+    assert named
     for name in named:
         module, *path = name.split(".")
         thing = importlib.import_module(f"plkd.{module}")
         for i, part in enumerate(path):
             if i and not hasattr(thing, part):
-                # Set by __init__: a layer or a buffer.
-                assert re.search(rf'self\.{part}\b|"{part}"', inspect.getsource(thing)), name
+                # A field, or set by __init__: a layer or a buffer.
+                source = "".join(inspect.getsource(c) for c in thing.__mro__ if c.__module__.startswith("plkd"))
+                assert re.search(rf'self\.{part}\b|"{part}"|^ +{part}: ', source, re.MULTILINE), name
                 break
             thing = getattr(thing, part)
 
