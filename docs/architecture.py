@@ -32,7 +32,7 @@ def draw(path: Path) -> None:
 
 def _boxes(axes) -> None:
     _box(axes, 1, 25, 14, 13, DATA, "Reference", "RNA, protein, ATAC\nlabels, batches")
-    _box(axes, 1, 4, 14, 13, DATA, "Query", "any of the modalities\nno labels needed")
+    _box(axes, 1, 4, 14, 13, DATA, "Query", "any modality,\nno labels needed")
     _box(axes, 20, 14, 13, 14, DATA, "Align, scale", "features by name\nconstants of the\nreference")
     _box(axes, 37, 28, 12, 12, TEACHER, "Tokens", "one for each\npattern")
     _box(axes, 51.5, 28, 12, 12, TEACHER, "Transformer", "attention among\npatterns")

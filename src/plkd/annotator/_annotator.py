@@ -76,7 +76,7 @@ class Annotator:
         self.patterns = patterns
         self.modalities = tuple(specs)
         self.confidence = confidence
-        #: What the Student was trained on and how good it is, as Markdown (:meth:`plkd.PLKD.model_card`); None: not known.
+        #: What the Student was trained on and how good it is, in Markdown. None where nobody said.
         self.card = card
 
     @property
