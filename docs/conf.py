@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tomllib
 from pathlib import Path
 
@@ -64,6 +65,8 @@ if os.environ.get("PLKD_DOCS_INTERSPHINX") == "1":
     }
 
 html_theme = "sphinx_book_theme"
+html_static_path = ["_static"]
+html_css_files = ["plkd.css"]
 html_title = project
 html_theme_options = {
     "show_navbar_depth": 2,
@@ -78,5 +81,37 @@ def copy_tutorials(app):
     shutil.copytree(here.parent / "tutorials", target, ignore=shutil.ignore_patterns(".*", "*.h5ad"))
 
 
+def draw_architecture(app):
+    """Make the picture of the parts from its source."""
+    sys.path.insert(0, str(here))
+    try:
+        from architecture import draw
+    finally:
+        sys.path.remove(str(here))
+    draw(here / "_static" / "architecture.svg")
+
+
+def write_llms_txt(app, exception):
+    """Write llms.txt (https://llmstxt.org): every page with its title, in reading order, for programs that read."""
+    if exception is not None or app.builder.name != "html":
+        return
+    env, lines, done = app.env, [f"# {project}", "", f"> {metadata['description']}.", ""], set()
+
+    def add(page, depth):
+        if page in done or page not in env.titles:
+            return
+        done.add(page)
+        title = env.titles[page].astext()
+        entry = f"- [{title}]({app.builder.get_target_uri(page)})"
+        lines.extend(["", f"## {title}", "", entry] if depth == 1 else [entry] if depth else [])
+        for below in env.toctree_includes.get(page, []):
+            add(below, depth + 1)
+
+    add(app.config.root_doc, 0)
+    (Path(app.outdir) / "llms.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
 def setup(app):
     app.connect("builder-inited", copy_tutorials)
+    app.connect("builder-inited", draw_architecture)
+    app.connect("build-finished", write_llms_txt)

@@ -1,12 +1,16 @@
-"""Tiny data with a known answer, seeds, and the folder of real data."""
+"""Tiny data with a known answer, seeds, a local server, and the folder of real data."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import random
 import sys
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -197,6 +201,54 @@ def marker_sets(make_adata) -> dict[str, list[str]]:
     """Give the true pattern of each label in the data of ``make_adata``: its markers."""
     marker_of = make_adata(n_obs=3).var["marker_of"]
     return {f"{label} markers": list(marker_of.index[marker_of == label]) for label in marker_of.unique() if label}
+
+
+class Server(NamedTuple):
+    """Where files are served, what they are, and who asked for what."""
+
+    address: str
+    files: dict[str, Path]
+    requests: list[tuple[str, str]]
+    truncated: set[str]
+
+    def add(self, path: Path) -> tuple[str, str]:
+        """Serve a file; return its address and checksum."""
+        self.files[f"/some/{path.name}"] = path
+        return f"{self.address}/some/{path.name}", "md5:" + hashlib.md5(path.read_bytes()).hexdigest()
+
+
+def _handler(server: Callable[[], Server]) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            state = server()
+            state.requests.append((self.path, self.headers["User-Agent"]))
+            if self.path not in state.files:
+                self.send_error(404)
+                return
+            content = state.files[self.path].read_bytes()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content[: len(content) // 2] if self.path in state.truncated else content)
+
+        def log_message(self, *args):
+            pass
+
+    return Handler
+
+
+@pytest.fixture
+def server(monkeypatch) -> Iterator[Server]:
+    """Give a local server; it counts requests and may cut files short."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    running = ThreadingHTTPServer(("127.0.0.1", 0), _handler(lambda: state))
+    state = Server(f"http://127.0.0.1:{running.server_port}", {}, [], set())
+    thread = Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    yield state
+    running.shutdown()
+    running.server_close()
+    thread.join()
 
 
 @pytest.fixture(scope="session")

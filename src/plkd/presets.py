@@ -253,7 +253,18 @@ class Preset:
 
     @classmethod
     def from_dict(cls, parts: Mapping[str, Mapping[str, Any]]) -> Preset:
-        """Read the result of :meth:`to_dict`."""
+        """Read the result of :meth:`to_dict`.
+
+        Parameters
+        ----------
+        parts
+            Settings by part; those that are left out are the default's.
+
+        Raises
+        ------
+        TypeError
+            If a part or a setting does not exist.
+        """
         if not isinstance(parts, Mapping) or not all(isinstance(part, str) for part in parts):
             raise TypeError(
                 f"A preset is read from a dict of its parts, found {parts!r}; expected what to_dict() returns."

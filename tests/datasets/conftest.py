@@ -1,13 +1,9 @@
-"""A 10x matrix with known counts, and a local server that hands it out."""
+"""A 10x matrix with known counts."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
 from pathlib import Path
-from threading import Thread
-from typing import NamedTuple
 
 import h5py
 import numpy as np
@@ -69,55 +65,3 @@ def multiome(tmp_path_factory) -> Path:
     intervals = ["chr1:10-90", "chr1:200-900", "NA", "chr1:5-15", "chr2:7-99"]
     names = ["CD3D", "LYZ", "MS4A1", *intervals[3:]]
     return _write_10x(tmp_path_factory.mktemp("10x") / "multiome.h5", MULTIOME, names, interval=intervals)
-
-
-def md5(path: Path) -> str:
-    return "md5:" + hashlib.md5(path.read_bytes()).hexdigest()
-
-
-class Server(NamedTuple):
-    """Where files are served, what they are, and who asked for what."""
-
-    address: str
-    files: dict[str, Path]
-    requests: list[tuple[str, str]]
-    truncated: set[str]
-
-    def add(self, path: Path) -> tuple[str, str]:
-        """Serve a file; return its address and checksum."""
-        self.files[f"/some/{path.name}"] = path
-        return f"{self.address}/some/{path.name}", md5(path)
-
-
-def _handler(server: Callable[[], Server]) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):
-            state = server()
-            state.requests.append((self.path, self.headers["User-Agent"]))
-            if self.path not in state.files:
-                self.send_error(404)
-                return
-            content = state.files[self.path].read_bytes()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content[: len(content) // 2] if self.path in state.truncated else content)
-
-        def log_message(self, *args):
-            pass
-
-    return Handler
-
-
-@pytest.fixture
-def server(monkeypatch) -> Iterator[Server]:
-    """Give a local server; it counts requests and may cut files short."""
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    running = ThreadingHTTPServer(("127.0.0.1", 0), _handler(lambda: state))
-    state = Server(f"http://127.0.0.1:{running.server_port}", {}, [], set())
-    thread = Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    yield state
-    running.shutdown()
-    running.server_close()
-    thread.join()

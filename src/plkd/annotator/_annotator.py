@@ -18,6 +18,8 @@ from anndata import AnnData
 from mudata import MuData
 
 from plkd import inference
+from plkd._arguments import check_type
+from plkd._download import download, is_address
 from plkd._files import as_path, staged
 from plkd.align import AlignmentReport
 from plkd.annotator._file import FILE_NAME, FORMAT, read_annotator, write_annotator
@@ -46,6 +48,8 @@ class Annotator:
         The modalities: kind, features, and where queries have them.
     confidence
         What held-out cells say about the Student's answers; None: not calibrated.
+    card
+        What the Student was trained on, as Markdown; None: not known.
 
     Examples
     --------
@@ -62,13 +66,18 @@ class Annotator:
         patterns: PatternSet,
         specs: Sequence[ModalitySpec],
         confidence: Confidence | None = None,
+        card: str | None = None,
     ):
+        if card is not None:
+            check_type("card", card, str, "text, as `model.model_card()` returns it, or None")
         self._student = student.eval()
         self._scaling = dict(scaling)
         self.labels = list(labels)
         self.patterns = patterns
         self.modalities = tuple(specs)
         self.confidence = confidence
+        #: What the Student was trained on and how good it is, in Markdown. None where nobody said.
+        self.card = card
 
     @property
     def features(self) -> dict[str, np.ndarray]:
@@ -305,24 +314,51 @@ class Annotator:
             },
             # None: not calibrated.
             "confidence": None if self.confidence is None else {"note": self.confidence.note},
+            "card": self.card,
         }
         with staged(folder) as staging:
             write_annotator(staging / FILE_NAME, tensors, about)
 
     @classmethod
-    def load(cls, path: str | Path) -> Annotator:
+    def load(cls, path: str | Path, *, known_hash: str | None = None, cache_dir: str | Path | None = None) -> Annotator:
         """Load an Annotator; nothing in its file is executed.
 
         Parameters
         ----------
         path
-            Folder written by :meth:`save`, or the file in it.
+            Folder written by :meth:`save`, the file in it, or the address of such a file, with ``http://`` or
+            ``https://``: it is downloaded once, checked and kept (needs pooch).
+        known_hash
+            Of an address: ``sha256:`` or ``md5:``, then the checksum of the file, as its author gives it. There is no way
+            around it. None: ``path`` is no address.
+        cache_dir
+            Of an address: folder to keep the file in. None takes the environment variable ``PLKD_CACHE``, or else the
+            system's cache folder, such as ``~/.cache/plkd``.
 
         Raises
         ------
         ValueError
-            If there is none, a byte of it changed, or it is of a newer format.
+            If there is none, a byte of it changed, or it is of a newer format; of an address also if the checksum is missing
+            or differs (nothing is kept).
+        ImportError
+            If ``path`` is an address and pooch is not installed.
+        OSError
+            If the download fails or ends early (nothing is kept).
+
+        Examples
+        --------
+        >>> annotator = plkd.Annotator.load("annotator/")  # doctest: +SKIP
+        >>> address = "https://example.org/pbmc/annotator.safetensors"
+        >>> annotator = plkd.Annotator.load(address, known_hash="sha256:...")  # doctest: +SKIP
+        >>> print(annotator.card)  # doctest: +SKIP
         """
+        if is_address(path):
+            return cls._from_address(str(path), known_hash, cache_dir)
+        for argument, value in (("known_hash", known_hash), ("cache_dir", cache_dir)):
+            if value is not None:
+                raise ValueError(
+                    f"{argument} goes with an address, and {str(path)!r} is none. Fix: `plkd.Annotator.load({str(path)!r})`."
+                )
         place = as_path(path, "path")
         tensors, about = read_annotator(place)
         try:
@@ -331,6 +367,17 @@ class Annotator:
             raise ValueError(
                 f"{place} lacks parts of an Annotator ({type(error).__name__}: {error}), though its checksum fits. Fix: "
                 "export it again."
+            ) from error
+
+    @classmethod
+    def _from_address(cls, url: str, known_hash: str | None, cache_dir: str | Path | None) -> Annotator:
+        file = download(url, known_hash, cache_dir)
+        try:
+            return cls.load(file)
+        except ValueError as error:
+            raise ValueError(
+                f"{url} is the file with that checksum, but it cannot be used: {error} Fix: give the address of an "
+                f"{FILE_NAME}, and its checksum."
             ) from error
 
     @classmethod
@@ -355,6 +402,7 @@ class Annotator:
             student=student,
             scaling=scaling,
             confidence=confidence,
+            card=about.get("card"),  # files of plkd's first days have none
             labels=about["labels"],
             patterns=PatternSet(
                 tuple(named["names"]),

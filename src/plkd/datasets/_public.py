@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from plkd.datasets._download import download
+from plkd._download import download
 from plkd.datasets._tenx import read
 
 if TYPE_CHECKING:

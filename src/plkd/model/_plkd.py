@@ -390,13 +390,16 @@ class PLKD(TrainingMixin, ConfidenceMixin, PredictionMixin, ExplanationMixin, Re
 
     # files -------------------------------------------------------------------------------------------------------
 
-    def export_student(self, path: str | Path, *, overwrite: bool = False) -> Annotator:
+    def export_student(self, path: str | Path, *, card: str | None = None, overwrite: bool = False) -> Annotator:
         """Write the Student as an :class:`~plkd.Annotator` and return it.
 
         Parameters
         ----------
         path
             Folder to write ``annotator.safetensors`` into: no code, no pickle, readable without scvi-tools.
+        card
+            Text that goes with it, :attr:`Annotator.card <plkd.Annotator.card>`. None takes :meth:`model_card`, which a
+            description of yours makes better.
         overwrite
             Replace an Annotator that is there.
         """
@@ -410,6 +413,7 @@ class PLKD(TrainingMixin, ConfidenceMixin, PredictionMixin, ExplanationMixin, Re
             patterns=self._patterns,
             specs=self._specs,
             confidence=self._confidence,
+            card=self.model_card() if card is None else card,
         )
         annotator.save(path, overwrite=overwrite)
         return Annotator.load(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
@@ -11,21 +12,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from plkd._arguments import check_type
 from plkd.confidence import Confidence, crossed_probabilities
 from plkd.data import Cells, ModalitySpec
 from plkd.inference import probability_frame
 from plkd.patterns import PatternSet
 from plkd.report import Report
+from plkd.report._card import CardFacts, as_card
 from plkd.train import Split
 
 _LIBRARIES = ("plkd", "scvi-tools", "torch", "lightning", "anndata", "scikit-learn", "numpy", "pandas")
 #: A label with fewer cells is pointed out: its scores are chance to a good part.
 _FEW = 10
 _LEAST_CROSSED = 20
+_LICENSE = re.compile(r"[\w.+-]+")
 
 
 class ReportMixin:
-    """Adds :meth:`report` to the model."""
+    """Adds :meth:`report` and :meth:`model_card` to the model."""
 
     # What the model class provides.
     validation_indices_: np.ndarray
@@ -71,6 +75,58 @@ class ReportMixin:
         if self.held_out_ is not None and self._confidence is not None:
             return self._report_on_folds(self.held_out_, self._confidence)
         return self._report_on_validation()
+
+    def model_card(self, description: str | None = None, *, license: str | None = None) -> str:
+        """Return a model card: what the model was trained on, how good it is, what it cannot do.
+
+        For those who get the model from you. :meth:`export_student` puts one into the Annotator's file.
+
+        Parameters
+        ----------
+        description
+            What only you know, in Markdown: which cells the reference holds (tissue, species, donors, protocols, where it
+            is published), where its labels come from, whom to ask. None says that there is none.
+        license
+            Short name of the licence of the model, such as ``"cc-by-4.0"``. None leaves it out.
+
+        Returns
+        -------
+        Markdown: number of cells by label, batches, features, patterns, scores on held-out cells (:meth:`report`),
+        limits, versions. It names the labels and the sources of patterns, and no cell and no batch. At its top is the
+        header that the Hugging Face Hub reads.
+
+        Raises
+        ------
+        RuntimeError
+            If the model is not trained.
+        TypeError, ValueError
+            If ``description`` is no text, or ``license`` no short name.
+
+        Examples
+        --------
+        >>> card = model.model_card("PBMC of eight donors, 10x 3' v3.", license="cc-by-4.0")  # doctest: +SKIP
+        """
+        if description is not None:
+            check_type("description", description, str, "text, or None")
+        if license is not None and (not isinstance(license, str) or _LICENSE.fullmatch(license) is None):
+            raise ValueError(f"license={license!r}; expected a short name without spaces. Fix: license='cc-by-4.0'.")
+        self._check_ready("student")
+        try:
+            report = self.report()
+        except ValueError:
+            report = None
+        return as_card(
+            CardFacts(
+                modalities=[(spec.called, spec.kind, len(spec.features), spec.scale) for spec in self._specs],
+                labels={label: ((self.training_ or {}).get("labels") or {}).get(label) for label in self.labels},
+                sources=self._patterns.sources,
+                about=self._about("none") if report is None else report.about,
+                calibrated=self._confidence is not None,
+            ),
+            report,
+            description,
+            license,
+        )
 
     def _report_on_folds(self, held_out: dict[str, np.ndarray], confidence: Confidence) -> Report:
         cells = pd.Index(held_out["cells"])
@@ -158,6 +214,7 @@ def training_facts(
             "batches": len(np.unique(cells.batch)),
             f"labels of fewer than {_FEW} cells": few,
         },
+        "labels": {label: int(n) for label, n in zip(labels, n_cells, strict=True)},
         "training": {"seconds": seconds, "device": str(device)},
         "dropped": {
             "cells without a label": int((cells.labels < 0).sum()),

@@ -234,6 +234,13 @@ class PatternSet:
     def from_varm(cls, adata: AnnData, key: str) -> PatternSet:
         """Read ``adata.varm[key]``, a boolean or weighted matrix or DataFrame of features x patterns.
 
+        Parameters
+        ----------
+        adata
+            Its ``var_names`` are the features.
+        key
+            Key of ``adata.varm``.
+
         Raises
         ------
         KeyError
@@ -258,6 +265,11 @@ class PatternSet:
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> PatternSet:
         """Rebuild the set that :meth:`state` described.
+
+        Parameters
+        ----------
+        state
+            What :meth:`state` returned.
 
         Raises
         ------
@@ -296,6 +308,11 @@ class PatternSet:
 
         GMT has no place for weights, kinds and features outside every pattern; weights other than 1 and kinds other than
         ``rna`` are warned about.
+
+        Parameters
+        ----------
+        path
+            File to write.
         """
         if set(self.kinds) - {"rna"}:
             logger.warning("GMT carries no kinds; use to_frame() to keep %s", ", ".join(dict.fromkeys(self.kinds)))

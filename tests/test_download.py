@@ -8,13 +8,27 @@ from pathlib import Path
 
 import pytest
 
-from plkd.datasets._download import cache_folder, download
+from plkd._download import cache_folder, download
 
 WRONG = "md5:" + "0" * 32
 
 
 def files(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file()] if folder.exists() else []
+
+
+@pytest.fixture
+def first_file(tmp_path) -> Path:
+    path = tmp_path / "first.h5"
+    path.write_bytes(bytes(range(256)) * 40)
+    return path
+
+
+@pytest.fixture
+def second_file(tmp_path) -> Path:
+    path = tmp_path / "second.h5"
+    path.write_bytes(b"another file")
+    return path
 
 
 @pytest.fixture
@@ -27,85 +41,85 @@ class TestWithPooch:
     def _needs_pooch(self):
         pytest.importorskip("pooch")
 
-    def test_file_arrives_unchanged_and_is_all_there_is(self, server, citeseq, cache):
-        path = download(*server.add(citeseq), cache)
-        assert path.read_bytes() == citeseq.read_bytes()
+    def test_file_arrives_unchanged_and_is_all_there_is(self, server, first_file, cache):
+        path = download(*server.add(first_file), cache)
+        assert path.read_bytes() == first_file.read_bytes()
         assert files(cache) == [path]
-        assert path.name.endswith("-citeseq.h5")
+        assert path.name.endswith("-first.h5")
 
-    def test_second_call_asks_the_server_nothing(self, server, citeseq, cache):
-        source = server.add(citeseq)
+    def test_second_call_asks_the_server_nothing(self, server, first_file, cache):
+        source = server.add(first_file)
         first = download(*source, cache)
         assert download(*source, str(cache)) == first
         assert len(server.requests) == 1
 
-    def test_server_is_told_who_asks(self, server, citeseq, cache):
-        download(*server.add(citeseq), cache)
+    def test_server_is_told_who_asks(self, server, first_file, cache):
+        download(*server.add(first_file), cache)
         assert server.requests[0][1].startswith("plkd/")
 
-    def test_sha256_is_checked_too(self, server, citeseq, cache):
-        url, _ = server.add(citeseq)
-        digest = hashlib.sha256(citeseq.read_bytes()).hexdigest()
+    def test_sha256_is_checked_too(self, server, first_file, cache):
+        url, _ = server.add(first_file)
+        digest = hashlib.sha256(first_file.read_bytes()).hexdigest()
         assert download(url, f"sha256:{digest.upper()}", cache).exists()
         with pytest.raises(ValueError, match="is not the expected file"):
             download(url, "sha256:" + "0" * 64, cache)
 
-    def test_other_checksum_names_file_expected_and_found_and_keeps_nothing(self, server, citeseq, cache):
-        url, known_hash = server.add(citeseq)
-        with pytest.raises(ValueError, match=r"citeseq\.h5 from http") as error:
+    def test_other_checksum_names_file_expected_and_found_and_keeps_nothing(self, server, first_file, cache):
+        url, known_hash = server.add(first_file)
+        with pytest.raises(ValueError, match=r"first\.h5 from http") as error:
             download(url, WRONG, cache)
         assert f"expected {WRONG}" in str(error.value)
         assert known_hash.removeprefix("md5:") in str(error.value)
         assert files(cache) == []
 
-    def test_download_that_ends_early_is_an_error_and_keeps_nothing(self, server, citeseq, cache):
-        url, known_hash = server.add(citeseq)
-        server.truncated.add("/some/citeseq.h5")
+    def test_download_that_ends_early_is_an_error_and_keeps_nothing(self, server, first_file, cache):
+        url, known_hash = server.add(first_file)
+        server.truncated.add("/some/first.h5")
         # Older versions of urllib3 do not notice; the checksum does.
-        with pytest.raises((OSError, ValueError), match=r"citeseq\.h5"):
+        with pytest.raises((OSError, ValueError), match=r"first\.h5"):
             download(url, known_hash, cache)
         assert files(cache) == []
 
-    def test_download_succeeds_after_one_that_ended_early(self, server, citeseq, cache):
-        source = server.add(citeseq)
-        server.truncated.add("/some/citeseq.h5")
+    def test_download_succeeds_after_one_that_ended_early(self, server, first_file, cache):
+        source = server.add(first_file)
+        server.truncated.add("/some/first.h5")
         with pytest.raises((OSError, ValueError)):
             download(*source, cache)
         server.truncated.clear()
-        assert download(*source, cache).read_bytes() == citeseq.read_bytes()
+        assert download(*source, cache).read_bytes() == first_file.read_bytes()
 
-    def test_file_that_is_not_there_names_the_address_and_where_to_put_it(self, server, citeseq, cache):
-        _, known_hash = server.add(citeseq)
-        url = f"{server.address}/gone/citeseq.h5"
+    def test_file_that_is_not_there_names_the_address_and_where_to_put_it(self, server, first_file, cache):
+        _, known_hash = server.add(first_file)
+        url = f"{server.address}/gone/first.h5"
         with pytest.raises(OSError, match=f"could not be downloaded from {url}.*404.*save it as {cache}") as error:
             download(url, known_hash, cache)
         by_hand = Path(str(error.value).split("save it as ")[1].rstrip("."))
-        by_hand.write_bytes(citeseq.read_bytes())
+        by_hand.write_bytes(first_file.read_bytes())
         assert download(url, known_hash, cache) == by_hand
         assert len(server.requests) == 1
 
-    def test_server_that_cannot_be_reached_is_an_oserror(self, citeseq, cache):
+    def test_server_that_cannot_be_reached_is_an_oserror(self, first_file, cache):
         with pytest.raises(OSError, match="could not be downloaded"):
-            download("http://127.0.0.1:9/citeseq.h5", WRONG, cache)
+            download("http://127.0.0.1:9/first.h5", WRONG, cache)
         assert files(cache) == []
 
-    def test_damaged_file_in_the_cache_is_replaced(self, server, citeseq, cache):
-        source = server.add(citeseq)
+    def test_damaged_file_in_the_cache_is_replaced(self, server, first_file, cache):
+        source = server.add(first_file)
         path = download(*source, cache)
         path.write_bytes(b"damaged")
-        assert download(*source, cache).read_bytes() == citeseq.read_bytes()
+        assert download(*source, cache).read_bytes() == first_file.read_bytes()
         assert len(server.requests) == 2
 
-    def test_two_files_of_one_name_are_kept_side_by_side(self, server, citeseq, multiome, cache):
-        first = download(*server.add(citeseq), cache)
-        server.files["/other/citeseq.h5"] = multiome
-        known_hash = "md5:" + hashlib.md5(multiome.read_bytes()).hexdigest()
-        second = download(f"{server.address}/other/citeseq.h5", known_hash, cache)
-        assert first.read_bytes() == citeseq.read_bytes()
-        assert second.read_bytes() == multiome.read_bytes()
+    def test_two_files_of_one_name_are_kept_side_by_side(self, server, first_file, second_file, cache):
+        first = download(*server.add(first_file), cache)
+        server.files["/other/first.h5"] = second_file
+        known_hash = "md5:" + hashlib.md5(second_file.read_bytes()).hexdigest()
+        second = download(f"{server.address}/other/first.h5", known_hash, cache)
+        assert first.read_bytes() == first_file.read_bytes()
+        assert second.read_bytes() == second_file.read_bytes()
 
-    def test_environment_names_the_cache_where_the_argument_does_not(self, server, citeseq, tmp_path, monkeypatch):
-        source = server.add(citeseq)
+    def test_environment_names_the_cache_where_the_argument_does_not(self, server, first_file, tmp_path, monkeypatch):
+        source = server.add(first_file)
         monkeypatch.setenv("PLKD_CACHE", str(tmp_path / "env"))
         assert download(*source).parent == tmp_path / "env"
         assert download(*source, tmp_path / "argument").parent == tmp_path / "argument"
@@ -138,7 +152,9 @@ def test_nothing_is_loaded_without_a_checksum(known_hash, cache):
         download("http://127.0.0.1:9/x.h5", known_hash, cache)
 
 
-@pytest.mark.parametrize("url", ["x.h5", "ftp://example.org/x.h5", "file:///etc/x.h5", "https://example.org/"])
+@pytest.mark.parametrize(
+    "url", ["x.h5", "http://[x", "ftp://example.org/x.h5", "file:///etc/x.h5", "https://example.org/"]
+)
 def test_address_of_another_kind_is_refused(url, cache):
     with pytest.raises(ValueError, match=r"url=.*begins with http:// or https://"):
         download(url, WRONG, cache)

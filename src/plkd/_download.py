@@ -20,7 +20,12 @@ _TIMEOUT = 30
 """Seconds without a byte from the server."""
 
 
-def download(url: str, known_hash: str, cache_dir: str | Path | None = None) -> Path:
+def is_address(place: Any) -> bool:
+    """Whether text is the address of something on the web, and no path."""
+    return isinstance(place, str) and place.lower().startswith(("http://", "https://"))
+
+
+def download(url: str, known_hash: Any, cache_dir: str | Path | None = None) -> Path:
     """Return the path of a file that has a known checksum; download it where the cache does not have it.
 
     Parameters
@@ -43,14 +48,17 @@ def download(url: str, known_hash: str, cache_dir: str | Path | None = None) -> 
         If the file cannot be had, or comes only in part, or cannot be written.
     """
     check_type("url", url, str, "the address of a file")
-    parts = urlsplit(url)
-    name = Path(parts.path).name
-    if parts.scheme not in {"http", "https"} or not name:
+    try:
+        name = Path(urlsplit(url).path).name
+    except ValueError:  # brackets of something that is no address
+        name = ""
+    if not is_address(url) or not name:
         raise ValueError(f"url={url!r}: expected the address of a file that begins with http:// or https://.")
     if not isinstance(known_hash, str) or _HASH.fullmatch(known_hash) is None:
         msg = (
             f"known_hash={known_hash!r}: expected 'md5:' and 32 hexadecimal digits, or 'sha256:' and 64. A file is not "
-            f"loaded unchecked; 10x Genomics gives the md5 beside each download."
+            f"loaded unchecked: take the checksum from where you have the address, such as the md5 beside each download "
+            f"of 10x Genomics."
         )
         raise ValueError(msg)
     pooch = _pooch()
@@ -72,7 +80,8 @@ def download(url: str, known_hash: str, cache_dir: str | Path | None = None) -> 
     except ValueError as error:
         msg = (
             f"{name} from {url} is not the expected file, and was not kept. {error} Fix: try again; if it happens "
-            f"again, the file was replaced at its source: `plkd.datasets.fetch_10x` takes its new checksum."
+            f"again, the file was replaced at its source: ask there for its new checksum (of a data set, "
+            f"`plkd.datasets.fetch_10x` takes it)."
         )
         raise ValueError(msg) from error
 
