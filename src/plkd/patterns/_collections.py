@@ -124,7 +124,7 @@ def _public(name: str, organism: str) -> PatternSet:
 
 
 def _cache_path(name: str, organism: str, cache_dir: str | Path | None) -> Path:
-    from plkd.datasets._download import cache_folder
+    from plkd._download import cache_folder
 
     return cache_folder(cache_dir) / f"patterns-{name}-{organism}-plkd-{version('plkd')}.tsv.gz"
 
