@@ -53,6 +53,9 @@ def test_new_labels_stand_behind_the_old_ones_in_the_order_of_their_categories(f
 
 def test_before_it_learns_on_a_model_tells_the_old_labels_apart_as_before(first, second):
     grown = PLKD.load_query_data(second, first)
+    with pytest.raises(RuntimeError, match="not trained"):
+        grown.predict()
+    grown.is_trained_ = True
     for network in ("teacher", "student"):
         np.testing.assert_array_equal(
             grown.get_latent_representation(second, model=network),
@@ -72,6 +75,23 @@ def test_no_weight_is_frozen(first, second, train):
     for name, parameter in grown.module.named_parameters():
         assert parameter.requires_grad
         assert not torch.equal(parameter, before[name]), name
+
+
+def test_features_of_new_labels_gain_weight_and_the_networks_say_the_same(first, second):
+    from plkd.model._grow import raise_weights
+
+    grown = PLKD.load_query_data(second, first)
+    grown.is_trained_ = True
+    before = {network: grown.get_latent_representation(model=network) for network in ("teacher", "student")}
+    old = grown.module.scaling["rna"].weight.clone()
+    found = np.where(np.arange(60) < 30, 3.0, 0.1)
+    raise_weights(grown.module, {"rna": found})
+    torch.testing.assert_close(
+        grown.module.scaling["rna"].weight, torch.maximum(old, torch.as_tensor(found, dtype=torch.float32))
+    )
+    assert (grown.module.scaling["rna"].weight > old).any()
+    for network, latent in before.items():
+        np.testing.assert_allclose(grown.get_latent_representation(model=network), latent, rtol=1e-3, atol=1e-4)
 
 
 def share_right(model, adata, label):
@@ -119,8 +139,10 @@ def test_from_a_folder_and_into_one(first, second, train, tmp_path):
     first.save(tmp_path / "first")
     torch.manual_seed(1)
     grown = train(PLKD.load_query_data(second, first), 1)
+    assert PLKD.load_query_data(second, tmp_path / "first").labels == grown.labels
+    loaded = PLKD.load(tmp_path / "first", adata=False, accelerator="cpu")
     torch.manual_seed(1)
-    same = train(PLKD.load_query_data(second, tmp_path / "first"), 1)
+    same = train(PLKD.load_query_data(second, loaded), 1)
     assert all(torch.equal(value, same.module.state_dict()[name]) for name, value in grown.module.state_dict().items())
     grown.save(tmp_path / "grown")
     loaded = PLKD.load(tmp_path / "grown", adata=second, accelerator="cpu")

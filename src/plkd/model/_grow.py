@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,9 @@ from anndata import AnnData
 from mudata import MuData
 from torch import nn
 
-from plkd.data import Cells, JoinedCells, ModalitySpec, as_text, find_column, obs_column, open_query
+from plkd.data import Cells, JoinedCells, ModalitySpec, as_text, find_column, find_table, obs_column, open_query
 from plkd.model._setup import check_container, check_reference
+from plkd.module import PLKDModule
 
 logger = logging.getLogger("plkd")
 
@@ -48,7 +49,14 @@ def register_second(cls: Any, adata: Any, registry: dict[str, Any], specs: Seque
     asked = registry["setup_args"]
     of_mudata = registry["setup_method_name"] == "setup_mudata"
     check_container(adata, MuData if of_mudata else AnnData, "adata")
-    check_reference(adata, specs, asked["labels_key"], asked["unlabeled_category"], asked["batch_key"], least_labels=1)
+    there = [spec for spec in specs if find_table(adata, spec) is not None]
+    if not there:
+        found = list(adata.mod) if of_mudata else "none"
+        raise ValueError(
+            f"adata has none of the model's modalities {[spec.called for spec in specs]}; found {found}. Fix: name them as in the "
+            "first reference."
+        )
+    check_reference(adata, there, asked["labels_key"], asked["unlabeled_category"], asked["batch_key"], least_labels=1)
     getattr(cls, registry["setup_method_name"])(adata, source_registry=registry, extend_categories=True, **asked)
 
 
@@ -60,6 +68,33 @@ def take_over(module: nn.Module, state: dict[str, torch.Tensor]) -> None:
             own[name].copy_(value)
         else:
             own[name][: len(value)] = value.to(own[name].device)
+
+
+@torch.no_grad()
+def raise_weights(module: PLKDModule, weights: Mapping[str, np.ndarray]) -> None:
+    """Raise the features' weights to those that tell the new labels apart, and let the networks say the same as before.
+
+    Features that mark new labels alone had next to no weight. What the first layers hold of a feature shrinks as its weight
+    grows; no weight falls, for that would blow it up.
+
+    Parameters
+    ----------
+    module
+        Its input scaling and first layers are changed in place.
+    weights
+        By kind, of all labels at hand (:func:`plkd.train.feature_weights`), shape ``(n_features,)``.
+    """
+    for kind, found in weights.items():
+        weight: torch.Tensor = module.scaling[kind].weight  # type: ignore[assignment]
+        raised = torch.maximum(weight, torch.as_tensor(found, dtype=weight.dtype, device=weight.device))
+        ratio = (weight / raised.clamp_min(torch.finfo(weight.dtype).tiny))[:, None]
+        weight.copy_(raised)
+        teacher, student = module.teacher, module.student
+        tokenizer: Any = teacher.tokenizers[teacher.modalities.index(kind)]
+        tokenizer.weight.mul_(ratio[tokenizer.index])
+        first: Any = (teacher.free[teacher.modalities.index(kind)], student.towers[student.modalities.index(kind)][0])  # type: ignore[index]
+        for layer in first:
+            layer.weight.mul_(ratio)
 
 
 def join_earlier(

@@ -522,8 +522,9 @@ class PLKD(TrainingMixin, ConfidenceMixin, PredictionMixin, ExplanationMixin, Re
         Returns
         -------
         A model with the weights, patterns and scaling of the first. Its labels are the old ones, in their order, and behind
-        them the new ones, in that of the categories of ``adata``. No weight is frozen. ``train(earlier=first_reference)``
-        keeps what only the first reference shows; without it, labels that ``adata`` lacks are forgotten.
+        them the new ones, in that of the categories of ``adata``. No weight is frozen, and it predicts once it has trained:
+        ``train(earlier=first_reference)`` keeps what only the first reference shows; without it, labels that ``adata`` lacks
+        are forgotten.
 
         Raises
         ------
@@ -546,7 +547,8 @@ class PLKD(TrainingMixin, ConfidenceMixin, PredictionMixin, ExplanationMixin, Re
         model = cls(adata, registry=old.registry, patterns=old._patterns.state(), preset=old._settings)
         model.to_device(old.device)
         take_over(model.module, old.module.state_dict())
-        model.is_trained_ = True
+        # What it says of new labels is chance until it has trained.
+        model.grown_ = True
         return model
 
     def __repr__(self) -> str:

@@ -22,7 +22,7 @@ from plkd._files import as_path, make_folder, remove_leftovers
 from plkd.data import Cells, ModalitySpec
 from plkd.inference import run_student, run_teacher
 from plkd.model._device import check_device
-from plkd.model._grow import join_earlier, say_forgotten
+from plkd.model._grow import join_earlier, raise_weights, say_forgotten
 from plkd.model._report import training_facts
 from plkd.model._unlabeled import check_other, join_unlabeled, sure_calls
 from plkd.module import PLKDModule
@@ -57,6 +57,8 @@ class TrainingMixin:
     confidence_: dict[str, Any] | None
     held_out_: dict[str, np.ndarray] | None
     validation_indices_: np.ndarray
+    #: Whether the model has labels of a second reference and did not train with them yet. Saved with the model.
+    grown_: bool = False
     adata: AnnData | MuData | None
     registry: dict[str, Any]
     if TYPE_CHECKING:
@@ -214,7 +216,9 @@ class TrainingMixin:
         logger.info("Training on %d cells%s; %s", len(split.train), without, split.note)
         # Of the weights that change from here on; a run that is cut off must not leave them to others.
         self.confidence_ = self.held_out_ = None
-        if resumed is None and not self.is_trained_:
+        if resumed is None and self.grown_:
+            self._raise_weights(cells, split)
+        elif resumed is None and not self.is_trained_:
             self._weigh_features(cells, split)
             self._start_bias(self.module.student, student, cells, split.train)
         common = {
@@ -235,7 +239,7 @@ class TrainingMixin:
         self.training_ = training_facts(
             reference, self.labels, split, seconds=seconds, device=self.module.student.head.weight.device
         )
-        self.is_trained_ = True
+        self.is_trained_, self.grown_ = True, False
         # Cells of other data sets are numbered behind the reference's, and none of its.
         self.train_indices_, self.validation_indices_, self.test_indices_, self.doubtful_indices_ = (
             part[part < own.n_obs] for part in (split.train, split.validation, split.test, split.doubtful)
@@ -283,6 +287,12 @@ class TrainingMixin:
         if power > 0 and all(bool((layer.weight == 1).all()) for layer in scaling.values()):
             for kind, weights in feature_weights(cells, split.train, scaling, power=power).items():
                 scaling[kind].weight.copy_(torch.from_numpy(weights))
+
+    def _raise_weights(self, cells: Cells, split: Split) -> None:
+        """Weigh the features for the labels that a model that learns on has come to know."""
+        power = self._settings.scaling.weight_power
+        if power > 0 and len(np.unique(cells.labels[split.train])) > 1:
+            raise_weights(self.module, feature_weights(cells, split.train, self._scaling(), power=power))
 
     def _start_bias(self, network: Student, settings: StudentTraining, cells: Cells, train: np.ndarray) -> None:
         """Start a Student's bias at the label shares that it will see, where several modalities share it.
