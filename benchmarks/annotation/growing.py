@@ -2,8 +2,8 @@
 
     PLKD_DATA=/path/to/data python -m benchmarks.annotation.growing
 
-On the three technologies of the PBMC task, 30 % of each label's cells of each held back for scoring. In the first case the
-third technology has all types; in the second the first two lack one type, and the third lacks another.
+On the three technologies of the PBMC task, 30 % of each label's cells of each held back for scoring. In the first case
+the first two lack one type and the third lacks another; in the second all have all types.
 """
 
 from __future__ import annotations
@@ -68,8 +68,8 @@ def main() -> None:
     labels, is_second = adata.obs[spec.labels_key].to_numpy(), (adata.obs[spec.batch_key] == args.third).to_numpy()
     test = held_back(labels, np.random.default_rng(args.seed))
     cases = {
-        "all types": np.zeros(len(labels), dtype=bool),
         "types apart": np.where(is_second, labels == args.old_type, labels == args.new_type),
+        "all types": np.zeros(len(labels), dtype=bool),
     }
     rows = []
     for case, left_out in cases.items():

@@ -71,6 +71,10 @@ def test_parts_keep_their_labels_and_batches_and_nothing_is_read_of_those_not_as
     last = joined[np.array([61, 0])]
     assert len(last["others"]) == 1
     torch.testing.assert_close(dense(last["others"][0]["x"]["rna"])[0], dense(ref[[1]]["x"]["rna"])[0])
+    again = JoinedCells(JoinedCells(labelled, query), labelled)
+    assert (again.labels == joined.labels).all()
+    for one, other in zip(again[np.array([50, 61])]["others"], joined[np.array([50, 61])]["others"], strict=True):
+        assert torch.equal(dense(one["x"]["rna"]), dense(other["x"]["rna"]))
     only_reference = joined[np.arange(40)]
     assert only_reference["others"] == []
     torch.testing.assert_close(dense(only_reference["x"]["rna"]), dense(ref[np.arange(40)]["x"]["rna"]))

@@ -18,14 +18,15 @@ class JoinedCells(Cells):
     Parameters
     ----------
     parts
-        The reference and the others, with their labels and batches; all of the same modalities.
+        The reference and the others, with their labels and batches; all of the same modalities. What was joined before comes
+        apart.
     """
 
     def __init__(self, *parts: Cells):
-        self.parts = parts
+        self.parts = tuple(own for part in parts for own in (part.parts if isinstance(part, JoinedCells) else [part]))
         n_obs = sum(part.n_obs for part in parts)
-        self.starts = np.cumsum([0, *(part.n_obs for part in parts)])
-        placed = [_placed(part, start, n_obs) for part, start in zip(parts, self.starts, strict=False)]
+        self.starts = np.cumsum([0, *(part.n_obs for part in self.parts)])
+        placed = [_placed(part, start, n_obs) for part, start in zip(self.parts, self.starts, strict=False)]
         super().__init__(
             placed[0],
             n_obs,
