@@ -135,6 +135,19 @@ def test_numbers_of_cells_are_those_of_the_second_reference(first, second, train
     assert len(np.union1d(grown.train_indices, grown.validation_indices)) == second.n_obs
 
 
+@pytest.mark.parametrize("as_mask", [False, True])
+def test_a_split_that_is_given_is_of_the_second_reference(first, second, train, as_mask):
+    held = np.arange(second.n_obs) % 4 == 0
+    parts = [~held, held] if as_mask else [np.flatnonzero(~held), np.flatnonzero(held)]
+    grown = PLKD.load_query_data(second, first)
+    train(grown, 1, earlier=first.adata, datasplitter_kwargs={"external_indexing": parts})
+    np.testing.assert_array_equal(grown.train_indices, np.flatnonzero(~held))
+    np.testing.assert_array_equal(grown.validation_indices, np.flatnonzero(held))
+    outside = [np.arange(second.n_obs), np.array([second.n_obs])]
+    with pytest.raises(ValueError, match="cell numbers"):
+        train(grown, 1, earlier=first.adata, datasplitter_kwargs={"external_indexing": outside})
+
+
 def test_from_a_folder_and_into_one(first, second, train, tmp_path):
     first.save(tmp_path / "first")
     torch.manual_seed(1)
@@ -210,6 +223,7 @@ def test_a_bad_first_model_is_refused(first, second, make_model):
         (lambda model: "first.h5ad", TypeError, "earlier is a str"),
         (lambda model: model.adata, ValueError, "earlier is the reference"),
         (lambda model: no_column(model.adata.copy()), KeyError, "cell_type"),
+        (lambda model: model.adata[:0].copy(), ValueError, "0 cells"),
         (lambda model: no_label(model.adata.copy()), ValueError, "none of the model's labels"),
     ],
 )

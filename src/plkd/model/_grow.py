@@ -17,6 +17,7 @@ from torch import nn
 from plkd.data import Cells, JoinedCells, ModalitySpec, as_text, find_column, find_table, obs_column, open_query
 from plkd.model._setup import check_container, check_reference
 from plkd.module import PLKDModule
+from plkd.train import split_cells
 
 logger = logging.getLogger("plkd")
 
@@ -102,7 +103,7 @@ def join_earlier(
     earlier: AnnData | MuData,
     specs: Sequence[ModalitySpec],
     labels: Sequence[str],
-    labels_key: str,
+    labels_key: str | None,
     batch_key: str | None,
 ) -> JoinedCells:
     """Return the reference with the labelled cells of an earlier one behind it.
@@ -118,6 +119,11 @@ def join_earlier(
     labels_key, batch_key
         Columns of ``obs``; batches count as others than those of the reference.
     """
+    if labels_key is None:
+        raise ValueError(
+            "earlier brings labels, and this model has clusters in their place. Fix: pass it as `unlabeled`, or set the reference up "
+            "with a labels_key."
+        )
     cells = open_query(earlier, specs, called="Earlier reference")
     values = as_text(obs_column(earlier, labels_key, "labels_key"))
     codes = pd.Index(labels).get_indexer(pd.Index(values))
@@ -130,6 +136,18 @@ def join_earlier(
     batch = np.zeros(cells.n_obs, dtype=np.int64) if column is None else pd.factorize(as_text(column))[0]
     batch = int(reference.batch.max(initial=-1)) + 1 + batch
     return JoinedCells(reference, Cells(cells.modalities, cells.n_obs, labels=codes, batch=batch))
+
+
+def given_split(own: Cells, reference: Cells, external_indexing: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Return the parts that a user gave for the reference's own cells; those joined to it train too.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If they do not fit the reference's own cells.
+    """
+    given = split_cells(own.labels, own.batch, np.random.default_rng(0), external_indexing=external_indexing)
+    return [np.append(given.train, np.arange(own.n_obs, reference.n_obs)), given.validation, given.test]
 
 
 def say_forgotten(labels: Sequence[str], codes: np.ndarray) -> None:

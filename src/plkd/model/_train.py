@@ -22,7 +22,7 @@ from plkd._files import as_path, make_folder, remove_leftovers
 from plkd.data import Cells, ModalitySpec
 from plkd.inference import run_student, run_teacher
 from plkd.model._device import check_device
-from plkd.model._grow import join_earlier, raise_weights, say_forgotten
+from plkd.model._grow import given_split, join_earlier, raise_weights, say_forgotten
 from plkd.model._report import training_facts
 from plkd.model._unlabeled import check_other, join_unlabeled, sure_calls
 from plkd.module import PLKDModule
@@ -109,7 +109,8 @@ class TrainingMixin:
             epochs. By default these are as many as the longest run has, since the learning rate comes down over the whole
             run: it acts with more ``max_epochs`` or less patience.
         datasplitter_kwargs
-            ``{"external_indexing": [train, validation, test]}``: arrays of cell numbers, e.g. to hold out donors.
+            ``{"external_indexing": [train, validation, test]}``: arrays of cell numbers, e.g. to hold out donors. Cells of
+            ``earlier`` then all train.
         plan_config, plan_kwargs
             Settings of the phases, ``{"teacher": {...}, "student": {...}}``: see
             :class:`~plkd.presets.TeacherTraining` and :class:`~plkd.presets.StudentTraining`. ``plan_kwargs`` wins.
@@ -168,6 +169,8 @@ class TrainingMixin:
         if unlabeled is not None:
             check_other(unlabeled, self.adata, "unlabeled")
             cells = join_unlabeled(reference, unlabeled, self._specs, keys["batch_key"])
+        if cells is not own and "external_indexing" in (datasplitter_kwargs or {}):
+            datasplitter_kwargs = {"external_indexing": given_split(own, reference, **(datasplitter_kwargs or {}))}
         cells = cells.spooled()
         split = split_cells(
             cells.labels,
