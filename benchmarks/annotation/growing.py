@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+from collections.abc import Iterator
 
 import anndata as ad
 import numpy as np
@@ -40,17 +41,19 @@ def new_model(reference: ad.AnnData, keys: dict[str, str], seed: int) -> PLKD:
     return PLKD(reference, preset=presets.default.replace(confidence={"n_folds": 0}))
 
 
-def ways(first: ad.AnnData, second: ad.AnnData, keys: dict[str, str], seed: int) -> dict[str, PLKD]:
+def ways(first: ad.AnnData, second: ad.AnnData, keys: dict[str, str], seed: int) -> Iterator[tuple[str, PLKD]]:
     """Train on the first reference, learn on with the second in two ways, and train on both at once."""
-    models = {"first alone": new_model(first, keys, seed)}
-    models["first alone"].train(**QUIET)
+    old = new_model(first, keys, seed)
+    old.train(**QUIET)
+    yield "first alone", old
     for way, earlier in (("second, earlier=first", first), ("second alone", None)):
         scvi.settings.seed = seed
-        models[way] = PLKD.load_query_data(second.copy(), models["first alone"])
-        models[way].train(earlier=earlier, **QUIET)
-    models["both at once"] = new_model(ad.concat([first, second]), keys, seed)
-    models["both at once"].train(**QUIET)
-    return models
+        grown = PLKD.load_query_data(second.copy(), old)
+        grown.train(earlier=earlier, **QUIET)
+        yield way, grown
+    both = new_model(ad.concat([first, second]), keys, seed)
+    both.train(**QUIET)
+    yield "both at once", both
 
 
 def main() -> None:
@@ -74,13 +77,12 @@ def main() -> None:
     rows = []
     for case, left_out in cases.items():
         train = ~test & ~left_out
-        for way, model in ways(
-            adata[train & ~is_second].copy(), adata[train & is_second].copy(), keys, args.seed
-        ).items():
+        first, second = (adata[train & side].copy() for side in (~is_second, is_second))
+        for way, model in ways(first, second, keys, args.seed):
             row: dict[str, object] = {"case": case, "training": way}
             called = model.predict(adata[test]).astype(str)
-            truth, second = labels[test], is_second[test]
-            for name, cells in (("first_f1", ~second), ("second_f1", second)):
+            truth = labels[test]
+            for name, cells in (("first_f1", ~is_second[test]), ("second_f1", is_second[test])):
                 row[name] = f1_score(
                     truth[cells], called[cells], average="macro", labels=np.unique(truth[cells]), zero_division=0
                 )
