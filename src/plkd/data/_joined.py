@@ -23,7 +23,9 @@ class JoinedCells(Cells):
     """
 
     def __init__(self, *parts: Cells):
-        self.parts = tuple(own for part in parts for own in (part.parts if isinstance(part, JoinedCells) else [part]))
+        self.parts: tuple[Cells, ...] = tuple(
+            own for part in parts for own in (part.parts if isinstance(part, JoinedCells) else (part,))
+        )
         n_obs = sum(part.n_obs for part in parts)
         self.starts = np.cumsum([0, *(part.n_obs for part in self.parts)])
         placed = [_placed(part, start, n_obs) for part, start in zip(self.parts, self.starts, strict=False)]

@@ -22,7 +22,7 @@ from plkd.train import split_cells
 logger = logging.getLogger("plkd")
 
 
-def check_grown(model: Any, expected: type) -> None:
+def check_grown(model: Any, expected: Any) -> None:
     """Refuse what cannot learn on.
 
     Raises

@@ -159,18 +159,18 @@ class TrainingMixin:
         device = check_device(accelerator, devices)
         check_split(train_size, validation_size, datasplitter_kwargs)
         folder = None if checkpoint_dir is None else as_path(checkpoint_dir, "checkpoint_dir")
-        own = reference = self._reference_cells()
+        attached = reference = self._reference_cells()
         keys = self.registry["setup_args"]
         if earlier is not None:
             check_other(earlier, self.adata, "earlier")
-            reference = join_earlier(own, earlier, self._specs, self.labels, keys["labels_key"], keys["batch_key"])
+            reference = join_earlier(attached, earlier, self._specs, self.labels, keys["labels_key"], keys["batch_key"])
         say_forgotten(self.labels, reference.labels)
         cells = reference
         if unlabeled is not None:
             check_other(unlabeled, self.adata, "unlabeled")
             cells = join_unlabeled(reference, unlabeled, self._specs, keys["batch_key"])
-        if cells is not own and "external_indexing" in (datasplitter_kwargs or {}):
-            datasplitter_kwargs = {"external_indexing": given_split(own, reference, **(datasplitter_kwargs or {}))}
+        if cells is not attached and "external_indexing" in (datasplitter_kwargs or {}):
+            datasplitter_kwargs = {"external_indexing": given_split(attached, reference, **(datasplitter_kwargs or {}))}
         cells = cells.spooled()
         split = split_cells(
             cells.labels,
@@ -245,7 +245,7 @@ class TrainingMixin:
         self.is_trained_, self.grown_ = True, False
         # Cells of other data sets are numbered behind the reference's, and none of its.
         self.train_indices_, self.validation_indices_, self.test_indices_, self.doubtful_indices_ = (
-            part[part < own.n_obs] for part in (split.train, split.validation, split.test, split.doubtful)
+            part[part < attached.n_obs] for part in (split.train, split.validation, split.test, split.doubtful)
         )
         if checkpoint is not None:
             checkpoint.remove()
