@@ -159,7 +159,8 @@ class StudentTraining(_PhaseTraining):
         Weight of the alignment of batches and modalities; used where there are several modalities or unlabelled cells.
     self_training
         Probability from which on what the Teacher calls an unlabelled cell, calibrated on held-out cells, trains the
-        Student as a label would, called labels balanced by ``balance``; None: no call does.
+        Student as a label would (in its loss where ``kd_weight`` is below 1), called labels drawn by ``balance``; None: no
+        call does.
     """
 
     hide_rate: float = 0.25
