@@ -28,6 +28,8 @@ METHODS: dict[str, Method] = {
     "plkd-rna-query": ours.default,
     "plkd-protein-query": ours.default,
     "plkd-atac-query": ours.default,
+    "plkd-transductive": ours.transductive,
+    "plkd-transductive-teacher": ours.transductive,
     "totalvi+knn": joint_peers.totalvi,
     "multivi+knn": joint_peers.multivi,
     "wnn": joint_peers.weighted_neighbours,

@@ -17,8 +17,15 @@ NETWORKS = {"": "student", "-teacher": "teacher"}
 NO_TEACHER = {"student": {"kd_weight": 0.0}}
 
 
-def fit(task: Task, seed: int, *, plan_kwargs: Mapping[str, Any] | None = None, **model_kwargs: Any) -> PLKD:
-    """Set up and train a model on the reference."""
+def fit(
+    task: Task,
+    seed: int,
+    *,
+    plan_kwargs: Mapping[str, Any] | None = None,
+    transductive: bool = False,
+    **model_kwargs: Any,
+) -> PLKD:
+    """Set up and train a model on the reference; if ``transductive`` the query, which has no labels, takes part."""
     scvi.settings.seed = seed
     reference = task.reference.copy()
     keys = {"labels_key": task.spec.labels_key, "batch_key": task.spec.batch_key}
@@ -27,7 +34,8 @@ def fit(task: Task, seed: int, *, plan_kwargs: Mapping[str, Any] | None = None, 
     else:
         PLKD.setup_anndata(reference, **keys)
     model = PLKD(reference, **model_kwargs)
-    model.train(plan_kwargs=plan_kwargs, enable_progress_bar=False, enable_model_summary=False)
+    unlabeled = task.query if transductive else None
+    model.train(plan_kwargs=plan_kwargs, unlabeled=unlabeled, enable_progress_bar=False, enable_model_summary=False)
     return model
 
 
@@ -56,6 +64,11 @@ def _ask(fitted: PLKD, task: Task, fit_s: float, **kwargs: Any) -> Prediction:
 def default(task: Task, seed: int) -> dict[str, Prediction]:
     """Patterns learned from the reference; nothing is told but the columns."""
     return _answers(task, seed, "plkd")
+
+
+def transductive(task: Task, seed: int) -> dict[str, Prediction]:
+    """The query takes part in training, without labels."""
+    return _answers(task, seed, "plkd-transductive", transductive=True)
 
 
 def with_gene_sets(task: Task, seed: int) -> dict[str, Prediction]:

@@ -10,6 +10,9 @@ import pandas as pd
 
 from benchmarks.annotation.scores import accuracy, calibration_error, confusion, macro_f1, weighted_f1
 
+#: Methods that are fitted to the query's counts too; tables list them below the others.
+TRANSDUCTIVE = ("plkd-transductive", "plkd-transductive-teacher", "scanvi")
+
 
 @dataclass(frozen=True)
 class Prediction:

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.annotation.bootstrap import paired_differences
-from benchmarks.annotation.prediction import Cells, cells_path
+from benchmarks.annotation.prediction import TRANSDUCTIVE, Cells, cells_path
 from benchmarks.annotation.scores import f1_per_label, macro_f1
 from benchmarks.annotation.tasks import TASK_FILE, read_specs
 
@@ -91,13 +91,19 @@ def summarise(rows: pd.DataFrame, average_over: list[str]) -> pd.DataFrame:
 
 
 def wide(table: pd.DataFrame, score: str, tasks: list[str]) -> str:
-    """Format one score as a Markdown table of methods x tasks, the best method of the average (or first task) on top."""
+    """Format one score as a Markdown table of methods x tasks, the best method of the average (or first task) on top.
+
+    Methods that see the query when they are fitted come below the others.
+    """
     frame = table.pivot(index="method", columns="task", values=score).reindex(columns=tasks)
     if frame.isna().all(axis=None):
         return ""
     ascending = score in ("calibration_error", "fit_s", "predict_s")
     order = MEAN if MEAN in frame and frame[MEAN].notna().any() else tasks[0]
     frame = frame.sort_values(order, ascending=ascending)
+    sees_query = frame.index.isin(TRANSDUCTIVE)
+    frame = pd.concat([frame[~sees_query], frame[sees_query].rename(lambda name: f"{name} (sees the query)")])
+    frame.index.name = "method"
     return f"\n## {score}\n\n{markdown(frame.reset_index(), DIGITS.get(score, 4))}\n"
 
 

@@ -124,7 +124,8 @@ class TeacherTraining(_PhaseTraining):
     hide_rate
         Mean share of the features hidden from each training cell.
     unlabeled_ratio
-        Unlabelled cells of the reference that join a training mini-batch for each labelled one; 0 leaves them out.
+        Unlabelled cells, of the reference and of ``train(unlabeled=)``, that join a training mini-batch for each labelled
+        one; 0 leaves them out.
     modality_dropout
         Share of the training cells with several modalities from which some of them are hidden.
     clip_norm
@@ -156,6 +157,10 @@ class StudentTraining(_PhaseTraining):
         themselves, its answers computed once.
     alignment_weight
         Weight of the alignment of batches and modalities; used where there are several modalities or unlabelled cells.
+    self_training
+        Probability from which on what the Teacher calls an unlabelled cell, calibrated on held-out cells, trains the
+        Student as a label would (in its loss where ``kd_weight`` is below 1), called labels drawn by ``balance``; None: no
+        call does.
     """
 
     hide_rate: float = 0.25
@@ -167,6 +172,7 @@ class StudentTraining(_PhaseTraining):
     entropy: Literal["prior", "released"] = "prior"
     entropy_weight: float = 0.0
     alignment_weight: float = 0.1
+    self_training: float | None = None
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from plkd.data._cells import Cells, Modality
+from plkd.data._joined import JoinedCells
 from plkd.data._matrix import get_matrix, layer_names
 from plkd.data._obs import as_text, find_column, obs_column, ordered_categories, text_of
 from plkd.data._open import open_file, read_file
@@ -14,6 +15,7 @@ from plkd.data._spec import ModalitySpec, Table, find_table, layer_table, modali
 __all__ = [
     "Aligned",
     "Cells",
+    "JoinedCells",
     "Modality",
     "ModalitySpec",
     "Rows",

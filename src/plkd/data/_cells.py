@@ -124,7 +124,11 @@ class Cells(torch.utils.data.Dataset):
 
     def measured(self) -> np.ndarray:
         """Whether each cell was measured in each modality, bool, shape ``(n_obs, n_modalities)``."""
-        return np.column_stack([modality.measured(self.n_obs) for modality in self.modalities.values()])
+        return np.column_stack([self.measured_in(kind) for kind in self.modalities])
+
+    def measured_in(self, kind: str) -> np.ndarray:
+        """Whether each cell was measured in a modality, bool, shape ``(n_obs,)``."""
+        return self.modalities[kind].measured(self.n_obs)
 
     def only(self, *kinds: str) -> Cells:
         """Return the same cells as if no other modalities had been measured."""
@@ -163,6 +167,12 @@ class Cells(torch.utils.data.Dataset):
             rows.scheduler = scheduler
             modalities[name] = replace(own, rows=rows)
         return Cells(modalities, self.n_obs, labels=self.labels, batch=self.batch)
+
+    def relabelled(self, labels: np.ndarray) -> Cells:
+        """Return the same cells with other label codes."""
+        other = copy(self)
+        other.labels = labels
+        return other
 
     def spooled(self) -> Cells:
         """Return the same cells for reading in any order: those on disk are written by row to a temporary file."""

@@ -70,12 +70,17 @@ def batches(cells: Cells, indices: np.ndarray, batch_size: int | None, *, progre
 
 def to_device(batch: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
     """Move the tensors of a mini-batch."""
-    moved = dict(batch)
-    for key in ("x", "present"):
-        moved[key] = {name: value.to(device) for name, value in batch[key].items()}
-    moved["scale"] = {
-        name: (scale, None if found is None else found.to(device)) for name, (scale, found) in batch["scale"].items()
-    }
+    moved = {**batch, **_values_to(batch, device)}
+    moved["present"] = {name: value.to(device) for name, value in batch["present"].items()}
     for key in ("labels", "batch", "index"):
         moved[key] = batch[key].to(device)
+    if "others" in batch:
+        moved["others"] = [_values_to(part, device) for part in batch["others"]]
     return moved
+
+
+def _values_to(part: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
+    scale = {
+        name: (scale, None if found is None else found.to(device)) for name, (scale, found) in part["scale"].items()
+    }
+    return {"x": {name: value.to(device) for name, value in part["x"].items()}, "scale": scale}

@@ -44,7 +44,7 @@ def restricted(cells: Cells, kind: str | None, chosen: np.ndarray, names: pd.Ind
     """
     if kind is None:
         return cells
-    lacking = chosen[~cells.modalities[kind].measured(cells.n_obs)[chosen]]
+    lacking = chosen[~cells.measured_in(kind)[chosen]]
     if len(lacking):
         raise ValueError(
             f"{len(lacking)} cells have no {kind}, e.g. {list(names[lacking[:3]])}; expected all of them measured in it. "

@@ -331,7 +331,7 @@ def _subsets(cells: Cells, scored: np.ndarray) -> list[tuple[str, ...]]:
 
 def _all_of(cells: Cells, subset: Sequence[str], numbers: np.ndarray) -> np.ndarray:
     """Return those of some cells that were measured in all modalities of a set."""
-    measured = [cells.modalities[kind].measured(cells.n_obs)[numbers] for kind in subset]
+    measured = [cells.measured_in(kind)[numbers] for kind in subset]
     return numbers[np.all(measured, axis=0)]
 
 
@@ -340,7 +340,7 @@ def _centres(
 ) -> LabelCentres:
     """Return the centres of cells measured in a set of modalities; of a label without such cells, of those measured in some."""
     known = np.isin(cells.labels, cells.labels[_all_of(cells, subset, train)])
-    measured = np.stack([cells.modalities[kind].measured(cells.n_obs) for kind in subset])
+    measured = np.stack([cells.measured_in(kind) for kind in subset])
     train = train[np.where(known, measured.all(axis=0), measured.any(axis=0))[train]]
     some = _thinned(train, cells.labels[train])
     return fit_centres(run_student(scaling, student, cells.only(*subset), some).latent, cells.labels[some])
@@ -352,7 +352,7 @@ def _profiles(
     """Return by modality the mean scaled values of about 5,000 cells by label; of a label without such cells, of all."""
     found = {}
     for kind, layer in scaling.items():
-        own = train[cells.modalities[kind].measured(cells.n_obs)[train]]
+        own = train[cells.measured_in(kind)[train]]
         spread = label_spread(cells, _thinned(own, cells.labels[own]), kind, layer)
         if spread is None:
             found[kind] = np.zeros((n_labels, len(layer.weight)), dtype=np.float32)

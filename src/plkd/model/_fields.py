@@ -124,8 +124,8 @@ class CodesField(CategoricalObsField):
     obs_key
         Column of ``obs``, of the whole or of the modalities; None gives every cell the same code.
     missing
-        Category of missing, empty and (in transferred data) unknown values, always the last one. None: values of
-        transferred data that are new are added at the end.
+        Category of missing, empty and (in transferred data, unless they are to extend the categories) unknown values, always
+        the last one. None: values of transferred data that are new are added at the end.
     """
 
     MISSING_KEY = "unlabeled_category"
@@ -145,7 +145,11 @@ class CodesField(CategoricalObsField):
         mapping = np.array([v for v in state_registry[self.CATEGORICAL_MAPPING_KEY] if v != self.missing], dtype=object)
         values = self._values(adata_target)
         new = [v for v in pd.unique(values) if v not in set(mapping) and v != self.missing]
-        if self.missing is None:
+        if self.missing is not None and kwargs.get("extend_categories"):
+            # Behind the old ones, whose codes are those of trained weights.
+            order = [v for v in ordered_categories(self._column(adata_target)) if v in set(new)]
+            mapping = np.concatenate([mapping, np.array(order, dtype=object)])
+        elif self.missing is None:
             mapping = np.concatenate([mapping, np.array(new, dtype=object)])
         elif new:
             logger.warning("%d values of obs[%r] are new and count as unlabelled: %s", len(new), self._key, new[:5])

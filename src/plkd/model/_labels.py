@@ -41,7 +41,12 @@ def unlabeled_text(unlabeled_category: Any) -> str:
 
 
 def check_labels(
-    data: AnnData | MuData, labels_key: str, unlabeled_category: str, measured: Mapping[str, np.ndarray]
+    data: AnnData | MuData,
+    labels_key: str,
+    unlabeled_category: str,
+    measured: Mapping[str, np.ndarray],
+    *,
+    least: int = 2,
 ) -> None:
     """Check the labels of a reference.
 
@@ -55,20 +60,27 @@ def check_labels(
         As text.
     measured
         By modality, which cells were measured in it.
+    least
+        How many labels must be in use: 2, or 1 where a model brings others.
 
     Raises
     ------
     KeyError
         If there is no such column.
     ValueError
-        If fewer than two labels are in use, or files cannot hold a label.
+        If fewer labels are in use, or files cannot hold a label.
     """
     column = obs_column(data, labels_key, "labels_key")
     labels = as_text(column)
     is_known = (labels != "") & (labels != unlabeled_category)
     counts = Counter(labels[is_known])
     n_known = int(is_known.sum())
-    if len(counts) < 2:
+    if not counts and least == 1:
+        raise ValueError(
+            f"obs[{labels_key!r}] holds no label besides {unlabeled_category!r}; expected some to learn. Fix: pass cells without "
+            "labels as a query, `model.train(unlabeled=query)`."
+        )
+    if len(counts) < least:
         raise ValueError(
             f"obs[{labels_key!r}] holds {len(counts)} labels ({_some(map(repr, counts)) or 'none'}) besides "
             f"{unlabeled_category!r}; expected at least 2, since with one there is nothing to tell apart. Fix: name another "

@@ -25,6 +25,7 @@ from plkd.model._confidence import ConfidenceMixin
 from plkd.model._device import check_device, single_device
 from plkd.model._explain import ExplanationMixin
 from plkd.model._fields import KEYS, ClusterField, CodesField, ModalityField
+from plkd.model._grow import as_model, check_grown, register_second, take_over
 from plkd.model._labels import unlabeled_text
 from plkd.model._predict import PredictionMixin
 from plkd.model._reference import ReferenceTable, build_patterns, is_built, scaling_constants
@@ -514,6 +515,50 @@ class PLKD(TrainingMixin, ConfidenceMixin, PredictionMixin, ExplanationMixin, Re
                 check_attached(adata, MuData if of_mudata else AnnData)
             with _files.refusing_other_weights(folder):
                 return super().load(str(current), adata, accelerator, device, prefix, **kwargs)
+
+    @classmethod
+    def load_query_data(cls, adata: AnnData | MuData, reference_model: PLKD | str | Path) -> PLKD:
+        """Return a copy of a trained model that learns on, by ``train()``, with a second labelled reference.
+
+        Parameters
+        ----------
+        adata
+            The second reference, with the columns and layers that the first was set up with; it gets the keys that setup adds.
+            Its features are matched to the model's by name, as a query's are: those the model does not know are not learned.
+        reference_model
+            A trained model, or the folder it was saved in. Not changed.
+
+        Returns
+        -------
+        A model with the weights, patterns and scaling of the first. Its labels are the old ones, in their order, and behind
+        them the new ones, in that of the categories of ``adata``. No weight is frozen, and it predicts once it has trained:
+        ``train(earlier=first_reference)`` keeps what only the first reference shows; without it, labels that ``adata`` lacks
+        are forgotten.
+
+        Raises
+        ------
+        TypeError
+            If ``adata`` is not of the first reference's type, or ``reference_model`` no model.
+        ValueError
+            If the model is not trained or has clusters for labels, ``adata`` has no label, or too few features are found; else
+            as in :meth:`setup_anndata`.
+        KeyError
+            If a column or a layer does not exist.
+
+        Examples
+        --------
+        >>> model = plkd.PLKD.load_query_data(second, "model/")  # doctest: +SKIP
+        >>> model.train(earlier=first)  # doctest: +SKIP
+        """
+        old = as_model(cls, reference_model)
+        check_grown(old, cls)
+        register_second(cls, adata, old.registry, old._specs)
+        model = cls(adata, registry=old.registry, patterns=old._patterns.state(), preset=old._settings)
+        model.to_device(old.device)
+        take_over(model.module, old.module.state_dict())
+        # What it says of new labels is chance until it has trained.
+        model.grown_ = True
+        return model
 
     def __repr__(self) -> str:
         return self._summary()

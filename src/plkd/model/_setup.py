@@ -136,14 +136,20 @@ def _by_usual_names(mdata: MuData) -> dict[str, str]:
 
 
 def check_reference(
-    data: Any, specs: Sequence[ModalitySpec], labels_key: str | None, unlabeled_category: str, batch_key: str | None
+    data: Any,
+    specs: Sequence[ModalitySpec],
+    labels_key: str | None,
+    unlabeled_category: str,
+    batch_key: str | None,
+    *,
+    least_labels: int = 2,
 ) -> None:
-    """Check everything that setup needs.
+    """Check everything that setup needs; ``least_labels`` is how many labels must be in use.
 
     Raises
     ------
     ValueError
-        If it is empty, feature names repeat, a cell lies in no modality, fewer than two labels are in use, a batch is
+        If it is empty, feature names repeat, a cell lies in no modality, too few labels are in use, a batch is
         missing, or a key names a column that scvi-tools writes.
     KeyError
         If a column or a layer does not exist; the message lists what there is.
@@ -182,7 +188,7 @@ def check_reference(
             f"`mdata = mdata[np.any([mdata.obs_names.isin(mdata[m].obs_names) for m in {list(measured)}], axis=0)].copy()`."
         )
     if labels_key is not None:
-        check_labels(data, labels_key, unlabeled_category, measured)
+        check_labels(data, labels_key, unlabeled_category, measured, least=least_labels)
     whole = "mdata" if isinstance(data, MuData) else "adata"
     if batch_key is not None:
         n_missing = int((as_text(obs_column(data, batch_key, "batch_key")) == "").sum())

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import torch
+from anndata import AnnData
+from mudata import MuData
 from scvi.train import TrainRunner
 
 from plkd._compat import merge_kwargs
@@ -20,7 +22,9 @@ from plkd._files import as_path, make_folder, remove_leftovers
 from plkd.data import Cells, ModalitySpec
 from plkd.inference import run_student, run_teacher
 from plkd.model._device import check_device
+from plkd.model._grow import given_split, join_earlier, raise_weights, say_forgotten
 from plkd.model._report import training_facts
+from plkd.model._unlabeled import check_other, join_unlabeled, sure_calls
 from plkd.module import PLKDModule
 from plkd.nn import Student
 from plkd.patterns import PatternSet
@@ -53,6 +57,10 @@ class TrainingMixin:
     confidence_: dict[str, Any] | None
     held_out_: dict[str, np.ndarray] | None
     validation_indices_: np.ndarray
+    #: Whether the model has labels of a second reference and did not train with them yet. Saved with the model.
+    grown_: bool = False
+    adata: AnnData | MuData | None
+    registry: dict[str, Any]
     if TYPE_CHECKING:
         _reference_cells: Callable[[], Cells]
         _scaling: Callable[[], dict[str, Any]]
@@ -79,6 +87,8 @@ class TrainingMixin:
         plan_kwargs: Mapping[str, Mapping[str, Any]] | None = None,
         trainer_config: Any = None,
         checkpoint_dir: str | Path | None = None,
+        unlabeled: AnnData | MuData | None = None,
+        earlier: AnnData | MuData | None = None,
         **trainer_kwargs: Any,
     ) -> None:
         """Train the Teacher on the labels, distil the Student from it, and calibrate its confidence on cells kept from training.
@@ -99,7 +109,8 @@ class TrainingMixin:
             epochs. By default these are as many as the longest run has, since the learning rate comes down over the whole
             run: it acts with more ``max_epochs`` or less patience.
         datasplitter_kwargs
-            ``{"external_indexing": [train, validation, test]}``: arrays of cell numbers, e.g. to hold out donors.
+            ``{"external_indexing": [train, validation, test]}``: arrays of cell numbers, e.g. to hold out donors. Cells of
+            ``earlier`` then all train.
         plan_config, plan_kwargs
             Settings of the phases, ``{"teacher": {...}, "student": {...}}``: see
             :class:`~plkd.presets.TeacherTraining` and :class:`~plkd.presets.StudentTraining`. ``plan_kwargs`` wins.
@@ -110,13 +121,23 @@ class TrainingMixin:
             Folder for one file that is renewed after each epoch and each fold of the calibration. If it holds the file of an
             interrupted run of the same settings, that run goes on from there: at most one epoch, or one fold, is done
             again. The file is removed at the end. None writes none.
+        unlabeled
+            The query, or other cells whose labels are not known: they take part in training as unlabelled cells of the
+            reference do. In memory, a view or backed; features are matched by name, as in :meth:`predict`. No label
+            of it is read, it is neither changed nor stored. If it has the reference's ``batch_key``, its batches are told
+            apart by it; otherwise it is one batch. None: the reference alone.
+        earlier
+            Another labelled data set, with the reference's columns, that trains beside it: for a model that learns on
+            (:meth:`load_query_data`), the reference it was trained on before. Cells whose labels the model does not know count as
+            unlabelled. Neither changed nor stored. None: the reference alone.
 
         Raises
         ------
         TypeError
             If an argument or a setting does not exist; raised before any work.
         ValueError
-            If the sizes do not fit, or the model has no reference.
+            If the sizes do not fit, the model has no reference, or ``unlabeled`` or ``earlier`` cannot be aligned, as in
+            :meth:`predict`.
 
         Notes
         -----
@@ -138,7 +159,19 @@ class TrainingMixin:
         device = check_device(accelerator, devices)
         check_split(train_size, validation_size, datasplitter_kwargs)
         folder = None if checkpoint_dir is None else as_path(checkpoint_dir, "checkpoint_dir")
-        cells = self._reference_cells().spooled()
+        attached = reference = self._reference_cells()
+        keys = self.registry["setup_args"]
+        if earlier is not None:
+            check_other(earlier, self.adata, "earlier")
+            reference = join_earlier(attached, earlier, self._specs, self.labels, keys["labels_key"], keys["batch_key"])
+        say_forgotten(self.labels, reference.labels)
+        cells = reference
+        if unlabeled is not None:
+            check_other(unlabeled, self.adata, "unlabeled")
+            cells = join_unlabeled(reference, unlabeled, self._specs, keys["batch_key"])
+        if cells is not attached and "external_indexing" in (datasplitter_kwargs or {}):
+            datasplitter_kwargs = {"external_indexing": given_split(attached, reference, **(datasplitter_kwargs or {}))}
+        cells = cells.spooled()
         split = split_cells(
             cells.labels,
             cells.batch,
@@ -164,6 +197,10 @@ class TrainingMixin:
             "train_size": train_size,
             "validation_size": validation_size,
             "external_indexing": digest(*((datasplitter_kwargs or {}).get("external_indexing") or ())),
+            **{
+                name: None if other is None else digest(np.asarray(other.obs_names, dtype=object))
+                for name, other in (("unlabeled", unlabeled), ("earlier", earlier))
+            },
         }
         checkpoint, resumed = self._checkpoint(folder, run, split)
         if resumed is not None:
@@ -178,10 +215,13 @@ class TrainingMixin:
             split = split.without(self._doubtful(left_out, cells, split))
             if checkpoint is not None:
                 checkpoint.split = split
-        logger.info("Training on %d cells; %s", len(split.train), split.note)
+        without = f", {len(split.unlabeled)} cells without a label" if len(split.unlabeled) else ""
+        logger.info("Training on %d cells%s; %s", len(split.train), without, split.note)
         # Of the weights that change from here on; a run that is cut off must not leave them to others.
         self.confidence_ = self.held_out_ = None
-        if resumed is None and not self.is_trained_:
+        if resumed is None and self.grown_:
+            self._raise_weights(cells, split)
+        elif resumed is None and not self.is_trained_:
             self._weigh_features(cells, split)
             self._start_bias(self.module.student, student, cells, split.train)
         common = {
@@ -200,11 +240,13 @@ class TrainingMixin:
             self._train_student(student, cells, split, common, resumed)
         self._fit_confidence(left_out, cells, split, teacher=student.kd_weight > 0)
         self.training_ = training_facts(
-            cells, self.labels, split, seconds=seconds, device=self.module.student.head.weight.device
+            reference, self.labels, split, seconds=seconds, device=self.module.student.head.weight.device
         )
-        self.is_trained_ = True
-        self.train_indices_, self.validation_indices_ = split.train, split.validation
-        self.test_indices_, self.doubtful_indices_ = split.test, split.doubtful
+        self.is_trained_, self.grown_ = True, False
+        # Cells of other data sets are numbered behind the reference's, and none of its.
+        self.train_indices_, self.validation_indices_, self.test_indices_, self.doubtful_indices_ = (
+            part[part < attached.n_obs] for part in (split.train, split.validation, split.test, split.doubtful)
+        )
         if checkpoint is not None:
             checkpoint.remove()
 
@@ -248,6 +290,12 @@ class TrainingMixin:
         if power > 0 and all(bool((layer.weight == 1).all()) for layer in scaling.values()):
             for kind, weights in feature_weights(cells, split.train, scaling, power=power).items():
                 scaling[kind].weight.copy_(torch.from_numpy(weights))
+
+    def _raise_weights(self, cells: Cells, split: Split) -> None:
+        """Weigh the features for the labels that a model that learns on has come to know."""
+        power = self._settings.scaling.weight_power
+        if power > 0 and len(np.unique(cells.labels[split.train])) > 1:
+            raise_weights(self.module, feature_weights(cells, split.train, self._scaling(), power=power))
 
     def _start_bias(self, network: Student, settings: StudentTraining, cells: Cells, train: np.ndarray) -> None:
         """Start a Student's bias at the label shares that it will see, where several modalities share it.
@@ -299,12 +347,15 @@ class TrainingMixin:
         common: dict[str, Any],
         resumed: dict[str, Any] | None,
     ) -> None:
-        data = _data(settings, cells, split)
         mixed = settings.kd_weight > 0 and settings.mixup > 0
-        length = "distillation" if mixed else "student"
-        epochs, n_steps = phase_length(settings.max_epochs, length, len(data.sampler))
         module = self.module
         unlabeled = settings.unlabeled_ratio > 0 and len(split.unlabeled) > 0
+        if unlabeled and settings.kd_weight > 0 and settings.self_training is not None:
+            called = self._sure_calls(cells, split, settings.self_training)
+            cells = cells.relabelled(np.where(called >= 0, called, cells.labels))
+        data = _data(settings, cells, split)
+        length = "distillation" if mixed else "student"
+        epochs, n_steps = phase_length(settings.max_epochs, length, len(data.sampler))
         logits = None
         if settings.kd_weight > 0 and not mixed:
             module.eval()
@@ -333,6 +384,13 @@ class TrainingMixin:
         self._set_gains(
             module.student, cells, split, lambda some: run_student(scaling, module.student, cells, some).logits
         )
+
+    def _sure_calls(self, cells: Cells, split: Split, least: float) -> np.ndarray:
+        self.module.eval()
+        asked = np.union1d(split.validation, split.unlabeled)
+        logits = np.zeros((cells.n_obs, self.module.n_labels), dtype=np.float32)
+        logits[asked] = run_teacher(self._scaling(), self.module.teacher, cells, asked).logits
+        return sure_calls(logits, cells.labels, split, least)
 
     def _run(
         self,

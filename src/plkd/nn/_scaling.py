@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from plkd.nn._sparse import SparseRows, Values, dense
+from plkd.nn._sparse import SparseRows, Values, added, dense
 
 TARGET_SUM = 1e4
 
@@ -237,6 +237,10 @@ def unweighted_batch(scaling: Mapping[str, InputScaling], batch: Mapping[str, An
     for kind, layer in scaling.items():
         scale, found = batch["scale"][kind]
         values[kind] = layer.unweighted(batch["x"][kind], logged=scale == "log", found=found)
+    # Cells of other data sets, zero where the first has its own.
+    for part in batch.get("others", ()):
+        others = unweighted_batch(scaling, part)
+        values = {kind: added(own, others[kind]) for kind, own in values.items()}
     return values
 
 

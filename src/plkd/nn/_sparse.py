@@ -98,6 +98,15 @@ def dense_above(x: Values, share: float) -> Values:
     return x.to_dense() if isinstance(x, SparseRows) and len(x.values) > share * math.prod(x.shape) else x
 
 
+def added(x: Values, other: Values) -> Values:
+    """Return the sum of two mini-batches of which each row is zero in one at least; sparse if both are."""
+    if not (isinstance(x, SparseRows) and isinstance(other, SparseRows)):
+        return dense(x) + dense(other)
+    rows, order = torch.sort(torch.cat([x.rows, other.rows]), stable=True)
+    values, columns = torch.cat([x.values, other.values]), torch.cat([x.columns, other.columns])
+    return SparseRows(values[order], columns[order], rows, x.shape)
+
+
 def product(x: Values, weight: Tensor) -> Tensor:
     """Return a mini-batch times weights of shape ``(n_features, n_out)``, shape ``(n_obs, n_out)``."""
     x = dense_above(x, _FULL[torch.is_grad_enabled()])

@@ -55,6 +55,7 @@ _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "divergence_weight": (lambda v: is_number(v, 0), "a number of at least 0"),
     "alignment_weight": (lambda v: is_number(v, 0), "a number of at least 0"),
     "unlabeled_ratio": (lambda v: is_number(v, 0), "a number of at least 0"),
+    "self_training": (lambda v: v is None or (is_number(v, 0, 1) and v > 0), "a probability in (0, 1], or None"),
     "entropy_weight": (lambda v: is_number(v, 0), "a number of at least 0"),
     "clip_norm": (lambda v: v is None or (is_number(v, 0) and v > 0), "a number above 0, or None"),
     "keep_best": (lambda v: isinstance(v, bool), "True or False"),

@@ -22,7 +22,7 @@ class ReferenceData(pl.LightningDataModule):
     Parameters
     ----------
     cells
-        The reference.
+        The reference, and unlabelled cells; those of the latter that have a label were called.
     split
         Which cells train and which validate.
     batch_size
@@ -40,7 +40,8 @@ class ReferenceData(pl.LightningDataModule):
             split.train, cells.labels[split.train], batch_size=batch_size, balance=balance
         )
         if unlabeled_ratio > 0 and len(split.unlabeled):
-            self.sampler = JoinedSampler(self.sampler, split.unlabeled, ratio=unlabeled_ratio)
+            called = cells.labels[split.unlabeled]
+            self.sampler = JoinedSampler(self.sampler, split.unlabeled, ratio=unlabeled_ratio, called=called)
         # The names scvi-tools' TrainRunner reads.
         self.train_idx, self.val_idx, self.test_idx = split.train, split.validation, split.test
         self.n_train, self.n_val = len(split.train), len(split.validation)

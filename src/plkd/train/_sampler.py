@@ -50,7 +50,8 @@ class BalancedSampler(torch.utils.data.Sampler[np.ndarray]):
 class JoinedSampler(torch.utils.data.Sampler[np.ndarray]):
     """Add unlabelled cells to each mini-batch of labelled ones.
 
-    Unlabelled cells come in random order, each once before any comes again.
+    Unlabelled cells come in random order, each once before any comes again; where some are called, called labels that are
+    rare come more often, as :class:`BalancedSampler` draws labels.
 
     Parameters
     ----------
@@ -60,11 +61,18 @@ class JoinedSampler(torch.utils.data.Sampler[np.ndarray]):
         Cell numbers.
     ratio
         Unlabelled cells for each labelled one of a mini-batch, rounded; at most all of them.
+    called
+        Codes of the labels that unlabelled cells are called by, ``-1`` for none, shape ``(n_unlabeled,)``. None: no cell is.
     """
 
-    def __init__(self, labelled: BalancedSampler, unlabeled: np.ndarray, *, ratio: float):
+    def __init__(
+        self, labelled: BalancedSampler, unlabeled: np.ndarray, *, ratio: float, called: np.ndarray | None = None
+    ):
         self.labelled, self.ratio = labelled, ratio
         self.unlabeled = torch.as_tensor(unlabeled, dtype=torch.int64)
+        self.balanced: BalancedSampler | None = None
+        if called is not None and (called >= 0).any():
+            self.balanced = BalancedSampler(unlabeled, called, batch_size=len(unlabeled), balance=labelled.balance)
 
     def __len__(self) -> int:
         return len(self.labelled)
@@ -74,9 +82,14 @@ class JoinedSampler(torch.utils.data.Sampler[np.ndarray]):
         for cells in self.labelled:
             n = min(round(self.ratio * len(cells)), len(self.unlabeled))
             if len(left) < n:
-                left = torch.cat([left, self.unlabeled[torch.randperm(len(self.unlabeled))]])
+                left = torch.cat([left, self._drawn()])
             drawn, left = left[:n], left[n:]
             yield np.concatenate([cells, drawn.numpy()])
+
+    def _drawn(self) -> torch.Tensor:
+        if self.balanced is None:
+            return self.unlabeled[torch.randperm(len(self.unlabeled))]
+        return torch.as_tensor(next(iter(self.balanced)))
 
 
 def label_prior(labels: np.ndarray, n_labels: int, balance: float) -> np.ndarray:

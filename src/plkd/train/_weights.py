@@ -128,10 +128,10 @@ def label_spread(cells: Cells, train: np.ndarray, kind: str, scaling: InputScali
     scaling
         Its input scaling.
     """
-    train = train[cells.modalities[kind].measured(cells.n_obs)[train]]
+    train = train[cells.measured_in(kind)[train]]
     if not len(train):
         return None
-    own = Cells({kind: cells.modalities[kind]}, cells.n_obs)
+    own = cells.only(kind)
     device, n_features = scaling.weight.device, len(scaling.weight)
     codes, labels = np.unique(cells.labels[train], return_inverse=True)
     sums, squares = np.zeros((len(codes), n_features)), np.zeros(n_features)
