@@ -8,6 +8,8 @@ import torch
 
 from plkd import PLKD, presets
 
+ENOUGH = {"teacher": {"lr": 1e-2, "max_epochs": 60}, "student": {"lr": 1e-2, "max_epochs": 120}}
+
 
 def part(make_adata, labels, *, n_obs=120, seed=0, batch="lab_a"):
     """Cells of some of four types, from a laboratory of their own."""
@@ -28,9 +30,9 @@ def first(make_adata, train):
         adata,
         preset=presets.default.replace(confidence={"n_folds": 0}),
         teacher_kwargs={"width": 8, "n_heads": 2, "depth": 1},
-        student_kwargs={"n_hidden": (16, 8)},
+        student_kwargs={"n_hidden": (16, 8), "dropout": 0.1},
     )
-    return train(model, 25, plan_kwargs={"teacher": {"lr": 1e-2}, "student": {"lr": 1e-2}})
+    return train(model, 25, plan_kwargs=ENOUGH)
 
 
 @pytest.fixture
@@ -103,7 +105,7 @@ def test_old_and_new_labels_are_told_where_the_first_reference_is_given_and_forg
     first, second, make_adata, train, caplog
 ):
     everything = part(make_adata, [0, 1, 2, 3], seed=7, batch="lab_c")
-    settings = {"plan_kwargs": {"teacher": {"lr": 1e-2}, "student": {"lr": 1e-2}}}
+    settings = {"plan_kwargs": ENOUGH}
     grown = PLKD.load_query_data(second, first)
     train(grown, 25, earlier=first.adata, **settings)
     assert "forgets" not in caplog.text

@@ -41,7 +41,7 @@ def modality_weights(frame: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     >>> import pandas as pd
     >>> from plkd import pl
     >>> weights = pd.DataFrame({"rna": [0.75, 0.5], "prot": [0.25, 0.5]}, index=["B", "T"])
-    >>> [bar.get_width() for bar in pl.modality_weights(weights).containers[0]]
+    >>> [float(bar.get_width()) for bar in pl.modality_weights(weights).containers[0]]
     [0.75, 0.5]
     """
     fix = 'Fix: `model.get_modality_weights(query, groupby="plkd_label")`.'
