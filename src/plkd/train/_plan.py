@@ -109,10 +109,12 @@ class PhasePlan(pl.LightningModule):
         """Run one step and log every part of the loss."""
         parts = self.losses(batch)
         n_obs = len(batch["labels"])
+        # Of several processes the mean.
+        how = {"on_step": False, "on_epoch": True, "batch_size": n_obs, "sync_dist": True}
         for name, value in parts.items():
-            self.log(f"{self.phase}_{name}_train", value.detach(), on_step=False, on_epoch=True, batch_size=n_obs)
+            self.log(f"{self.phase}_{name}_train", value.detach(), **how)
         # The names scvi-tools' progress bar and checkpoints look for.
-        self.log("train_loss", parts["loss"].detach(), on_step=False, on_epoch=True, prog_bar=True, batch_size=n_obs)
+        self.log("train_loss", parts["loss"].detach(), prog_bar=True, **how)
         return parts["loss"]
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
