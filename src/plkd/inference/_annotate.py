@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+from threadpoolctl import threadpool_limits
 
 from plkd.confidence import Confidence, Places, Surroundings
 from plkd.data import Cells
@@ -88,21 +89,23 @@ def annotate(
         found = [_joined(found)] if n_obs else []
     distances, done = np.empty((n_obs, 2)), 0
     tops, held = [TopTwo(np.empty((0, 2), dtype=np.int32), np.empty((0, 2)))], []
-    for output in found:
-        rows = slice(done, done + len(output.logits))
-        done = rows.stop
-        probabilities = label_probabilities(output.logits, confidence, measured[rows])
-        tops.append(TopTwo.of(probabilities))
-        if clusters is not None:
-            held.append(probabilities)
-        if confidence is None:
-            continue
-        if axes and around is None:
-            around = _surroundings(confidence, output, measured, axes)
-        numbers_here = None if own is None else own[rows]
-        distances[rows] = confidence.distances(
-            output.latent, output.logits, measured[rows], output.places, around, numbers_here
-        )
+    # Between its many small products a second thread of numpy's would wait by spinning, on the core that reads and that torch needs.
+    with threadpool_limits(1, user_api="blas"):
+        for output in found:
+            rows = slice(done, done + len(output.logits))
+            done = rows.stop
+            probabilities = label_probabilities(output.logits, confidence, measured[rows])
+            tops.append(TopTwo.of(probabilities))
+            if clusters is not None:
+                held.append(probabilities)
+            if confidence is None:
+                continue
+            if axes and around is None:
+                around = _surroundings(confidence, output, measured, axes)
+            numbers_here = None if own is None else own[rows]
+            distances[rows] = confidence.distances(
+                output.latent, output.logits, measured[rows], output.places, around, numbers_here
+            )
     novelty, shift = (None, 1.0)
     if confidence is not None:
         novelty, shift = confidence.novelty_of(distances, measured)

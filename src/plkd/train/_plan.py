@@ -125,14 +125,15 @@ class PhasePlan(pl.LightningModule):
         predicted = logits.argmax(dim=-1)
         self.f1.update(predicted, labels)
         self.accuracy.update(predicted, labels)
+        how = {"on_step": False, "on_epoch": True, "batch_size": n_obs, "sync_dist": True}
         for name, value in (("ce_loss", loss), ("macro_f1", self.f1), ("accuracy", self.accuracy)):
-            self.log(f"{self.phase}_{name}_validation", value, on_step=False, on_epoch=True, batch_size=n_obs)
-        self.log("validation_loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=n_obs)
+            self.log(f"{self.phase}_{name}_validation", value, **how)
+        self.log("validation_loss", loss, prog_bar=True, **how)
 
     def on_validation_epoch_end(self) -> None:
         """Log the score that early stopping and the choice of the best epoch go by."""
         self.recent = [*self.recent, float(self.f1.compute())][-SMOOTHED:]
-        self.log(f"{self.phase}_{SCORE}", sum(self.recent) / len(self.recent))
+        self.log(f"{self.phase}_{SCORE}", sum(self.recent) / len(self.recent), sync_dist=True)
 
     def _learning(self) -> Iterable[nn.Parameter]:
         return self.network.parameters()
