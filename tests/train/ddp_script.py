@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from plkd import PLKD
+from plkd import PLKD, presets
 from plkd.train import ReferenceData
 from tests.conftest import _make_adata
 
@@ -42,7 +42,8 @@ def main() -> None:
     PLKD.setup_anndata(adata, labels_key="cell_type")
     torch.manual_seed(0)
     small = {"width": 8, "n_heads": 2, "depth": 1}
-    model = PLKD(adata, teacher_kwargs=small, student_kwargs={"n_hidden": (16, 8)})
+    quick = presets.default.replace(confidence={"n_folds": 0})
+    model = PLKD(adata, preset=quick, teacher_kwargs=small, student_kwargs={"n_hidden": (16, 8)})
     plan = {"keep_best": False, "patience": 1}
     model.train(
         8,

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
+from torch import nn
 
 from plkd.data import Cells
 from plkd.inference._axes import Axes
 from plkd.inference._batches import batches, to_device
-from plkd.nn import InputScaling, Student, product, unweighted_batch
+from plkd.nn import InputLinear, InputScaling, Student, product, unweighted_batch
 
 
 @dataclass
@@ -105,8 +106,8 @@ def _first_products(
     One product reads the values once, and the features' weights go into the layer's, not into each value.
     """
     found = {}
-    for kind, tower in zip(student.modalities, student.towers, strict=True):
-        own = scaling[kind].weight[:, None] * tower[0].weight
+    for kind, tower in zip(student.modalities, cast("list[nn.Sequential]", list(student.towers)), strict=True):
+        own = scaling[kind].weight[:, None] * cast("InputLinear", tower[0]).weight
         found[kind] = torch.cat([own, axes[kind].loadings], dim=1) if kind in axes else own
     return found
 
@@ -121,10 +122,11 @@ def _output(
 ) -> StudentOutput:
     values = unweighted_batch(scaling, batch)
     latents, places = [], {}
-    for kind, tower in zip(student.modalities, student.towers, strict=True):
+    for kind, tower in zip(student.modalities, cast("list[nn.Sequential]", list(student.towers)), strict=True):
         found = product(values[kind], first[kind])
-        n_hidden = tower[0].out_features
-        latents.append(tower[1:](found[:, :n_hidden] + tower[0].bias))
+        layer = cast("InputLinear", tower[0])
+        n_hidden = layer.out_features
+        latents.append(tower[1:](found[:, :n_hidden] + layer.bias))
         if kind in axes:
             places[kind] = (found[:, n_hidden:] - axes[kind].middle).cpu().numpy()
     logits, latent = student.joined(latents, batch["present"])
