@@ -165,6 +165,17 @@ def run_phase(
     kwargs = {**defaults, **trainer_kwargs, "callbacks": callbacks}
     if not validates:
         kwargs["early_stopping"] = False
+    if kwargs["early_stopping"] and "ddp" in str(kwargs.get("strategy")):
+        # scvi-tools switches its own off there; every process scores all held-out cells, so that all stop together.
+        kwargs["early_stopping"] = False
+        callbacks.append(
+            pl.callbacks.EarlyStopping(
+                kwargs["early_stopping_monitor"],
+                min_delta=kwargs.get("early_stopping_min_delta", 0.0),
+                patience=kwargs["early_stopping_patience"],
+                mode=kwargs["early_stopping_mode"],
+            )
+        )
     earlier, was_trained = model.history_, model.is_trained_
     model.history_, model.is_trained_ = None, False
     start = time.perf_counter()
