@@ -30,6 +30,18 @@ def test_distance_is_scipys_mahalanobis_to_the_nearest_label(cells):
     np.testing.assert_allclose(fit_centres(latent, codes).distance(latent[:20]), expected, rtol=0.02)
 
 
+def test_float32_products_give_the_distances_of_float64_differences():
+    """Latents far from the origin, with directions of little spread, as those of a trained Student."""
+    rng = np.random.default_rng(0)
+    spread = np.geomspace(1e-3, 3, 128)
+    codes = rng.integers(20, size=3000)
+    latent = (5 + 2 * rng.normal(size=(20, 128))[codes] + spread * rng.normal(size=(3000, 128))).astype(np.float32)
+    found = fit_centres(latent, codes)
+    scaled = latent.astype(np.float64) @ found.whitening
+    expected = np.linalg.norm(scaled[:, None] - found.centres, axis=2).min(axis=1)
+    np.testing.assert_allclose(found.distance(latent), expected, rtol=2e-5)
+
+
 def test_labels_without_cells_have_no_centre(cells):
     assert len(fit_centres(*cells).centres) == 3
 

@@ -8,7 +8,7 @@ from plkd.confidence._crossed import crossed_probabilities
 from plkd.confidence._doubt import doubtful_labels
 from plkd.confidence._novelty import LabelCentres, Novelty, fit_centres, fit_novelty
 from plkd.confidence._sets import prediction_sets, set_thresholds
-from plkd.confidence._surroundings import SIZES, Places, surrounded_distance
+from plkd.confidence._surroundings import SIZES, Places, Surroundings, surrounded_distance
 
 __all__ = [
     "SIZES",
@@ -18,6 +18,7 @@ __all__ = [
     "Novelty",
     "Part",
     "Places",
+    "Surroundings",
     "crossed_probabilities",
     "doubtful_labels",
     "fit_calibration",

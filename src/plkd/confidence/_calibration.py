@@ -52,12 +52,16 @@ class Calibration:
         if not len(scaled) or scaled.shape[1] == 1:
             return softmax(scaled, axis=1)
         rows, best = np.arange(len(scaled)), logits.argmax(axis=1)
-        top = softmax(scaled, axis=1)[rows, best]
-        called = (1 - self.allowance) * np.interp(top, self.knots, self.accuracy)
+        highest = scaled[rows, best]
         # What is left goes to the others in proportion; none of them may pass the one that is called. A softmax of their own,
         # since 1 - top has no digits left where a network is sure.
         scaled[rows, best] = -np.inf
-        others = softmax(scaled, axis=1)
+        next_best = scaled.max(axis=1)
+        others = np.exp(scaled - next_best[:, None])
+        total = others.sum(axis=1)
+        others /= total[:, None]
+        top = 1 / (1 + total * np.exp(next_best - highest))
+        called = (1 - self.allowance) * np.interp(top, self.knots, self.accuracy)
         second = others.max(axis=1)
         called = np.clip(called, second / (1 + second) + _LEAD, 1.0)
         calibrated = others * (1 - called)[:, None]

@@ -11,7 +11,7 @@ import numpy as np
 from plkd.confidence._calibration import Calibration, fit_calibration
 from plkd.confidence._novelty import LEAST_SHIFT, LabelCentres, Novelty, fit_novelty
 from plkd.confidence._sets import prediction_sets, set_thresholds
-from plkd.confidence._surroundings import SIZES, Places
+from plkd.confidence._surroundings import SIZES, Places, Surroundings, numbers_in
 
 Subset = tuple[str, ...]
 #: Stands where a set of modalities stands in the names of the other arrays.
@@ -170,29 +170,76 @@ class Confidence:
         places
             Of the cells; None: each cell is judged by itself.
         """
-        return self.novelty_of(self.distances(latent, logits, measured, places), measured)
+        if places is None:
+            return self.novelty_of(self.distances(latent, logits, measured), measured)
+        around = self.surroundings(latent, logits, measured, places)
+        own = self.numbers(measured, places.sample)
+        return self.novelty_of(self.distances(latent, logits, measured, places.cells, around, own), measured)
 
-    def distances(
-        self, latent: np.ndarray, logits: np.ndarray, measured: np.ndarray, places: Places | None = None
-    ) -> np.ndarray:
-        """Return how far each cell lies from the labels, by itself and with its neighbours, shape ``(n_obs, 2)``.
-
-        The second is NaN where cells are judged by themselves. Parts of a query, each with the sample in which neighbours are
-        looked for, give the same distances as the whole.
+    def surroundings(
+        self, latent: np.ndarray, logits: np.ndarray, measured: np.ndarray, places: Places
+    ) -> dict[Subset, Surroundings]:
+        """Return for each set of modalities the cells in which neighbours are looked for; sets without are judged by single cells.
 
         Parameters
         ----------
         latent, logits, measured, places
+            As in :meth:`novelty`; of the cells outside of the sample nothing is asked.
+        """
+        found = {}
+        for part, kinds, rows in self._by_part(measured):
+            # A part that serves cells of other modalities knows nothing of distances in theirs.
+            if part.surrounded and part is self.parts.get(kinds):
+                around = places.of(rows, kinds).surroundings(part.centres.distance(latent[rows]), logits[rows])
+                if around is not None:
+                    found[kinds] = around
+        return found
+
+    def numbers(self, measured: np.ndarray, sample: np.ndarray) -> np.ndarray:
+        """Return for each cell its number in the sample of its set of modalities, -1 where it is not in it, shape ``(n_obs,)``.
+
+        Parameters
+        ----------
+        measured
+            As in :meth:`probabilities`, of all cells.
+        sample
+            Of :class:`Places`.
+        """
+        found = np.empty(len(sample), dtype=np.int64)
+        for _, _, rows in self._by_part(measured):
+            found[rows] = numbers_in(sample[rows])
+        return found
+
+    def distances(
+        self,
+        latent: np.ndarray,
+        logits: np.ndarray,
+        measured: np.ndarray,
+        places: Mapping[str, np.ndarray] | None = None,
+        surroundings: Mapping[Subset, Surroundings] | None = None,
+        own: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Return how far each cell lies from the labels, by itself and with its neighbours, shape ``(n_obs, 2)``.
+
+        The second is NaN where cells are judged by themselves. Cells may come in any parts.
+
+        Parameters
+        ----------
+        latent, logits, measured
             As in :meth:`novelty`.
+        places
+            By modality where the cells lie, as of :class:`Places`; needed with ``surroundings``.
+        surroundings
+            Of :meth:`surroundings`; None: all cells are judged by themselves.
+        own
+            The cells' :meth:`numbers`; needed with ``surroundings``.
         """
         found = np.full((len(latent), 2), np.nan)
         for part, kinds, rows in self._by_part(measured):
             found[rows, 0] = part.centres.distance(latent[rows])
-            # A part that serves cells of other modalities knows nothing of distances in theirs.
-            if places is not None and part.surrounded and part is self.parts.get(kinds):
-                surrounded = places.of(rows, kinds).surround(found[rows, 0], logits[rows])
-                if surrounded is not None:
-                    found[rows, 1] = surrounded
+            if surroundings and kinds in surroundings and places is not None and own is not None:
+                cells = np.hstack([places[kind][rows] for kind in kinds])
+                found[rows, 1] = surroundings[kinds].distances(found[rows, 0], logits[rows], cells, own[rows])
         return found
 
     def novelty_of(self, distances: np.ndarray, measured: np.ndarray) -> tuple[np.ndarray, float]:
@@ -235,10 +282,13 @@ class Confidence:
 
     def _by_part(self, measured: np.ndarray) -> list[tuple[Part, Subset, np.ndarray]]:
         """Return for each set of modalities that cells have: the part that serves it, the set, and the cells."""
-        patterns, which = np.unique(measured, axis=0, return_inverse=True)
-        which = which.ravel()
-        sets = [tuple(kind for kind, there in zip(self.kinds, own, strict=True) if there) for own in patterns]
-        return [(self._nearest(own), own, np.flatnonzero(which == i)) for i, own in enumerate(sets)]
+        bits = 1 << np.arange(len(self.kinds))
+        codes = measured @ bits
+        patterns = np.unique(codes)
+        sets = [tuple(kind for kind, bit in zip(self.kinds, bits, strict=True) if own & bit) for own in patterns]
+        return [
+            (self._nearest(own), own, np.flatnonzero(codes == code)) for code, own in zip(patterns, sets, strict=True)
+        ]
 
     def _nearest(self, kinds: Subset) -> Part:
         """Return the part of a set of modalities or, where no held-out cell had it, of the set most like it."""

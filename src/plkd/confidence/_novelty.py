@@ -43,11 +43,12 @@ class LabelCentres:
         latent
             Shape ``(n_obs, n_latent)``.
         """
-        scaled = latent.astype(np.float64) @ self.whitening
-        nearest = np.full(len(scaled), np.inf)
-        for centre in self.centres:
-            nearest = np.minimum(nearest, np.square(scaled - centre).sum(axis=1))
-        return np.sqrt(nearest)
+        # From the middle of the centres, and by differences from the nearest alone, so that little cancels in float32.
+        middle = self.centres.mean(axis=0)
+        origin, centres = np.linalg.solve(self.whitening.T, middle), (self.centres - middle).astype(np.float32)
+        scaled = (latent - origin).astype(np.float32) @ self.whitening.astype(np.float32)
+        nearest = (np.square(centres).sum(axis=1) - 2 * (scaled @ centres.T)).argmin(axis=1)
+        return np.sqrt(np.square(scaled - centres[nearest]).sum(axis=1, dtype=np.float64))
 
 
 def fit_centres(latent: np.ndarray, codes: np.ndarray) -> LabelCentres:

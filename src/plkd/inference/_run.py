@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
+from torch import nn
 
 from plkd.data import Cells
 from plkd.inference._axes import Axes
 from plkd.inference._batches import batches, to_device
-from plkd.nn import InputScaling, Student, unweighted_batch, weigh_batch
+from plkd.nn import InputLinear, InputScaling, Student, product, unweighted_batch
 
 
 @dataclass
@@ -112,18 +113,44 @@ def student_outputs(
     progress: str | None = None,
 ) -> Iterator[StudentOutput]:
     """Yield what :func:`run_student` returns mini-batch by mini-batch."""
-    device = student.head.weight.device
+    device, first = student.head.weight.device, _first_products(scaling, student, axes or {})
     for batch in batches(cells, indices, batch_size, progress=progress):
-        yield _output(scaling, student, to_device(batch, device), axes or {})
+        yield _output(scaling, student, first, to_device(batch, device), axes or {})
+
+
+@torch.inference_mode()
+def _first_products(
+    scaling: Mapping[str, InputScaling], student: Student, axes: Mapping[str, Axes]
+) -> dict[str, torch.Tensor]:
+    """Return for each modality all that its scaled values are multiplied by: the first layer, and the axes where there are any.
+
+    One product reads the values once, and the features' weights go into the layer's, not into each value.
+    """
+    found = {}
+    for kind, tower in zip(student.modalities, cast("list[nn.Sequential]", list(student.towers)), strict=True):
+        own = scaling[kind].weight[:, None] * cast("InputLinear", tower[0]).weight
+        found[kind] = torch.cat([own, axes[kind].loadings], dim=1) if kind in axes else own
+    return found
 
 
 @torch.inference_mode()
 def _output(
-    scaling: Mapping[str, InputScaling], student: Student, batch: Mapping[str, Any], axes: Mapping[str, Axes]
+    scaling: Mapping[str, InputScaling],
+    student: Student,
+    first: Mapping[str, torch.Tensor],
+    batch: Mapping[str, Any],
+    axes: Mapping[str, Axes],
 ) -> StudentOutput:
     values = unweighted_batch(scaling, batch)
-    logits, latent = student(weigh_batch(scaling, values), batch["present"])
-    places = {kind: own.place(values[kind]).cpu().numpy() for kind, own in axes.items()}
+    latents, places = [], {}
+    for kind, tower in zip(student.modalities, cast("list[nn.Sequential]", list(student.towers)), strict=True):
+        found = product(values[kind], first[kind])
+        layer = cast("InputLinear", tower[0])
+        n_hidden = layer.out_features
+        latents.append(tower[1:](found[:, :n_hidden] + layer.bias))
+        if kind in axes:
+            places[kind] = (found[:, n_hidden:] - axes[kind].middle).cpu().numpy()
+    logits, latent = student.joined(latents, batch["present"])
     return StudentOutput(logits.float().cpu().numpy(), latent.float().cpu().numpy(), places)
 
 

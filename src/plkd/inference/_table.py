@@ -47,8 +47,12 @@ class TopTwo:
     @classmethod
     def of(cls, probabilities: np.ndarray) -> TopTwo:
         """Return those of label probabilities, shape ``(n_obs, n_labels)``; of equal ones the first label's come first."""
-        codes = np.argsort(-probabilities, axis=1, kind="stable")[:, :2].astype(np.int32)
-        return cls(codes, np.take_along_axis(probabilities, codes, axis=1))
+        rest, rows, codes, values = probabilities.copy(), np.arange(len(probabilities)), [], []
+        for _ in range(min(2, probabilities.shape[1])):
+            codes.append(rest.argmax(axis=1).astype(np.int32))
+            values.append(probabilities[rows, codes[-1]])
+            rest[rows, codes[-1]] = -np.inf
+        return cls(np.column_stack(codes), np.column_stack(values))
 
     @classmethod
     def joined(cls, parts: Sequence[TopTwo]) -> TopTwo:

@@ -70,7 +70,9 @@ class Checkpoint(Callback):
                 callback._check_on_train_epoch_end = False
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
-        """Write the file."""
+        """Write the file; of several processes the first does."""
+        if not trainer.is_global_zero:
+            return
         scores = {k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith(f"{pl_module.phase}_")}
         self.history.append(scores)
         # Lightning validates within the epoch, so this epoch's scores are there already.
@@ -103,6 +105,8 @@ class Checkpoint(Callback):
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         """Say in the file that the phase is finished, and which weights it kept."""
+        if not trainer.is_global_zero:
+            return
         tensors, metadata = read_safetensors(self.path)
         tensors |= {f"module.{k}": v for k, v in pl_module.module.state_dict().items()}
         tensors["rng"] = torch.get_rng_state()

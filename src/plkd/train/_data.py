@@ -9,7 +9,7 @@ import torch
 
 from plkd.data import Cells
 from plkd.inference import batch_size_for
-from plkd.train._sampler import BalancedSampler, JoinedSampler
+from plkd.train._sampler import BalancedSampler, DividedSampler, JoinedSampler, n_processes
 from plkd.train._split import Split
 
 #: Most cells of a validation mini-batch; fewer where there are many features.
@@ -47,11 +47,12 @@ class ReferenceData(pl.LightningDataModule):
         self.n_train, self.n_val = len(split.train), len(split.validation)
 
     def train_dataloader(self) -> Any:
-        """Shuffled, class-balanced mini-batches, unlabelled cells added."""
-        return torch.utils.data.DataLoader(self.cells, sampler=self.sampler, batch_size=None, collate_fn=_as_is)  # type: ignore[arg-type]
+        """Shuffled, class-balanced mini-batches, unlabelled cells added; each divided between processes."""
+        sampler = self.sampler if n_processes() == 1 else DividedSampler(self.sampler)
+        return torch.utils.data.DataLoader(self.cells, sampler=sampler, batch_size=None, collate_fn=_as_is)  # type: ignore[arg-type]
 
     def val_dataloader(self) -> Any:
-        """Held-out cells in order; nothing is dropped."""
+        """Held-out cells in order; nothing is dropped. Each of several processes scores them all, so that all stop together."""
         size = min(_VALIDATION_BATCH, batch_size_for(self.cells, None))
         batches = [self.val_idx[i : i + size] for i in range(0, self.n_val, size)]
         return torch.utils.data.DataLoader(self.cells, sampler=batches, batch_size=None, collate_fn=_as_is)  # type: ignore[arg-type]

@@ -109,10 +109,12 @@ class PhasePlan(pl.LightningModule):
         """Run one step and log every part of the loss."""
         parts = self.losses(batch)
         n_obs = len(batch["labels"])
+        # Of several processes the mean.
+        how = {"on_step": False, "on_epoch": True, "batch_size": n_obs, "sync_dist": True}
         for name, value in parts.items():
-            self.log(f"{self.phase}_{name}_train", value.detach(), on_step=False, on_epoch=True, batch_size=n_obs)
+            self.log(f"{self.phase}_{name}_train", value.detach(), **how)
         # The names scvi-tools' progress bar and checkpoints look for.
-        self.log("train_loss", parts["loss"].detach(), on_step=False, on_epoch=True, prog_bar=True, batch_size=n_obs)
+        self.log("train_loss", parts["loss"].detach(), prog_bar=True, **how)
         return parts["loss"]
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
@@ -123,14 +125,15 @@ class PhasePlan(pl.LightningModule):
         predicted = logits.argmax(dim=-1)
         self.f1.update(predicted, labels)
         self.accuracy.update(predicted, labels)
+        how = {"on_step": False, "on_epoch": True, "batch_size": n_obs, "sync_dist": True}
         for name, value in (("ce_loss", loss), ("macro_f1", self.f1), ("accuracy", self.accuracy)):
-            self.log(f"{self.phase}_{name}_validation", value, on_step=False, on_epoch=True, batch_size=n_obs)
-        self.log("validation_loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=n_obs)
+            self.log(f"{self.phase}_{name}_validation", value, **how)
+        self.log("validation_loss", loss, prog_bar=True, **how)
 
     def on_validation_epoch_end(self) -> None:
         """Log the score that early stopping and the choice of the best epoch go by."""
         self.recent = [*self.recent, float(self.f1.compute())][-SMOOTHED:]
-        self.log(f"{self.phase}_{SCORE}", sum(self.recent) / len(self.recent))
+        self.log(f"{self.phase}_{SCORE}", sum(self.recent) / len(self.recent), sync_dist=True)
 
     def _learning(self) -> Iterable[nn.Parameter]:
         return self.network.parameters()

@@ -28,6 +28,9 @@ from plkd.train._plan import SCORE, PhasePlan
 
 logger = logging.getLogger("plkd")
 
+#: In the names of Lightning's strategies that start processes for one phase.
+_FORKING = ("spawn", "fork", "notebook")
+
 
 def merge_trainer_kwargs(config: Any, kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the user asked of the trainer; ``kwargs`` wins over ``config``.
@@ -84,6 +87,8 @@ def check_trainer_kwargs(kwargs: Mapping[str, Any]) -> None:
     ------
     TypeError
         Naming them.
+    ValueError
+        If processes are to be started for each phase alone.
     """
     known = set(inspect.signature(Trainer.__init__).parameters) | set(inspect.signature(pl.Trainer.__init__).parameters)
     unknown = sorted(set(kwargs) - (known - {"self", "kwargs"}))
@@ -91,6 +96,12 @@ def check_trainer_kwargs(kwargs: Mapping[str, Any]) -> None:
         raise TypeError(
             f"train() got unknown arguments {unknown}; expected its own, or those of scvi.train.Trainer. Settings of a "
             'phase go into plan_kwargs, e.g. plan_kwargs={"teacher": {"lr": 1e-3}}.'
+        )
+    strategy = kwargs.get("strategy")
+    if isinstance(strategy, str) and any(way in strategy for way in _FORKING):
+        raise ValueError(
+            f"strategy={strategy!r} trains in processes that end with each phase, and history with them; expected one whose "
+            "processes run the whole script. Fix: `strategy='ddp'` in a script."
         )
 
 
@@ -145,6 +156,8 @@ def run_phase(
         "early_stopping_patience": patience,
         "gradient_clip_val": clip_norm,
         "log_every_n_steps": 1,
+        # Our loader divides its mini-batches itself.
+        "use_distributed_sampler": False,
         "precision": _precision(accelerator),
     }
     if validates:
@@ -152,6 +165,17 @@ def run_phase(
     kwargs = {**defaults, **trainer_kwargs, "callbacks": callbacks}
     if not validates:
         kwargs["early_stopping"] = False
+    if kwargs["early_stopping"] and "ddp" in str(kwargs.get("strategy")):
+        # scvi-tools switches its own off there; every process scores all held-out cells, so that all stop together.
+        kwargs["early_stopping"] = False
+        callbacks.append(
+            pl.callbacks.EarlyStopping(
+                kwargs["early_stopping_monitor"],
+                min_delta=kwargs.get("early_stopping_min_delta", 0.0),
+                patience=kwargs["early_stopping_patience"],
+                mode=kwargs["early_stopping_mode"],
+            )
+        )
     earlier, was_trained = model.history_, model.is_trained_
     model.history_, model.is_trained_ = None, False
     start = time.perf_counter()

@@ -92,6 +92,39 @@ class JoinedSampler(torch.utils.data.Sampler[np.ndarray]):
         return torch.as_tensor(next(iter(self.balanced)))
 
 
+class DividedSampler(torch.utils.data.Sampler[np.ndarray]):
+    """Divide each mini-batch between the processes that train together, so that a step sees as many cells as with one.
+
+    The first process draws; its cells go round: the first cell of a mini-batch to the first process, the second to the second.
+    A mini-batch of fewer cells than processes goes to all of them.
+
+    Parameters
+    ----------
+    sampler
+        Draws the mini-batches.
+    """
+
+    def __init__(self, sampler: BalancedSampler | JoinedSampler):
+        self.sampler = sampler
+
+    def __len__(self) -> int:
+        return len(self.sampler)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        rank, n_processes = torch.distributed.get_rank(), torch.distributed.get_world_size()
+        # Random states of processes part as soon as their mini-batches differ in size.
+        drawn = [list(self.sampler) if rank == 0 else None]
+        torch.distributed.broadcast_object_list(drawn, src=0)
+        for cells in drawn[0] or []:
+            yield cells[rank::n_processes] if len(cells) >= n_processes else cells
+
+
+def n_processes() -> int:
+    """Return how many processes train together."""
+    together = torch.distributed.is_available() and torch.distributed.is_initialized()
+    return torch.distributed.get_world_size() if together else 1
+
+
 def label_prior(labels: np.ndarray, n_labels: int, balance: float) -> np.ndarray:
     """Return the label shares that :class:`BalancedSampler` draws, shape ``(n_labels,)``, summing to 1."""
     counts = np.bincount(labels[labels >= 0], minlength=n_labels).astype(np.float64)
