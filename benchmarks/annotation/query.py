@@ -82,7 +82,9 @@ def main() -> None:
     args = parser.parse_args()
     logging.disable(logging.WARNING)
     (spec,) = (spec for spec in read_specs() if spec.name == args.task)
-    plan_kwargs = None if args.self_training is None else {"student": {"self_training": args.self_training}}
+    plan_kwargs = (
+        None if args.self_training is None else {"student": {"self_training": args.self_training, "kd_weight": 0.5}}
+    )
     rows = []
     for number, task in enumerate(folds(spec)):
         for row in scores(task, args.seed, plan_kwargs) if number in args.folds else ():

@@ -96,6 +96,6 @@ def _pooch() -> Any:
     try:
         import pooch
     except ImportError as error:
-        msg = 'downloading data needs pooch, which is not installed. Fix: pip install "plkd[datasets]"'
+        msg = 'downloads and their cache folder need pooch, which is not installed. Fix: pip install "plkd[datasets]", or "plkd[decoupler]" for collections of patterns'
         raise ImportError(msg) from error
     return pooch

@@ -42,9 +42,12 @@ def test_fixture_says_what_it_said(make, folder):
     found = make.answers(PLKD.load(folder, accelerator="cpu"), Annotator.load(folder), data)
     assert found.pop("labels") == expected.pop("labels") == list(make.LABELS)
     assert found.keys() >= expected.keys()
+    # Gradients times values when these files were written; integrated gradients now.
+    del expected["attribution"]
     assert ("novelty" in expected) is ("format_3" in folder.parts)
     for name, values in expected.items():
-        np.testing.assert_allclose(found[name], values, atol=1e-5, err_msg=name)
+        # Distances were of double precision before, and a rank among few held-out cells moves in steps.
+        np.testing.assert_allclose(found[name], values, atol=1e-3 if name == "novelty" else 1e-5, err_msg=name)
     # Answers that do not depend on the cell would be equal whatever was read.
     assert all(np.ptp(np.asarray(expected[name]), axis=0).min() > 0.3 for name in ("student", "teacher"))
 

@@ -54,6 +54,7 @@ def single_device(accelerator: Any, device: Any) -> Any:
 
     Its ``load`` calls a number an index, but Lightning reads one as how many; a list holds indices.
     """
-    is_index = isinstance(device, int) and not isinstance(device, bool) and device >= 0
+    if not isinstance(accelerator, str) or not isinstance(device, int) or isinstance(device, bool) or device < 0:
+        return device
     on_gpu = accelerator in ("gpu", "cuda") or (accelerator == "auto" and torch.cuda.is_available())
-    return [device] if is_index and on_gpu else device
+    return [device] if on_gpu else device

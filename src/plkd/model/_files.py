@@ -39,8 +39,11 @@ def _uncalibrated(saved: dict[str, Any]) -> dict[str, Any]:
 
 
 def _of_single_cells(saved: dict[str, Any]) -> dict[str, Any]:
-    """Format 2 knew no surroundings: the confidence stays as it is, and novelty goes by single cells."""
-    return saved
+    """Format 2 knew no surroundings: the confidence stays as it is, and novelty goes by single cells. Nor did it mix cells."""
+    given = saved["init_params_"]["non_kwargs"]
+    student = {**given["preset"]["student_training"], "mixup": 0.0}
+    preset = {**given["preset"], "student_training": student}
+    return {**saved, "init_params_": {**saved["init_params_"], "non_kwargs": {**given, "preset": preset}}}
 
 
 #: By format, the function that turns the saved attributes of one into those of the next.

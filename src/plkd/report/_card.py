@@ -57,6 +57,8 @@ def as_card(facts_: CardFacts, report: Report | None, description: str | None, l
         Short name of the model's licence, for the header; None leaves it out.
     """
     reads = " + ".join(f"{n:,} {_WORDS[kind]}" for _, kind, n, _ in facts_.modalities)
+    # Without the seconds: the same training shall give the same card.
+    training = {name: value for name, value in facts_.about["training"].items() if name != "seconds"}
     blocks = [
         _header(facts_, license),
         f"# plkd: {len(facts_.labels):,} labels from {reads}",
@@ -68,7 +70,7 @@ def as_card(facts_: CardFacts, report: Report | None, description: str | None, l
         _patterns(facts_),
         _scores(facts_, report),
         _limits(facts_),
-        "## Training\n\n" + _table({**facts_.about["training"], **_dropped(facts_)}),
+        "## Training\n\n" + _table({**training, **_dropped(facts_)}),
         "## Versions\n\n" + _table(facts_.about["versions"]),
     ]
     return "\n\n".join(blocks) + "\n"

@@ -135,14 +135,14 @@ class DistillationPlan(PhasePlan):
         modality, cell = views
         labels = batch["labels"]
         parts: dict[str, Tensor] = {}
-        loss = torch.zeros((), device=logits.device)
+        loss = logits.sum() * 0
         if self.kd_weight < 1 and bool((labels >= 0).any()):
             parts["ce_loss"] = self._label_loss(logits, labels[cell], labels[partner][cell], share[cell])
             loss = loss + (1 - self.kd_weight) * parts["ce_loss"]
         if self.kd_weight > 0:
             parts["kd_loss"] = distillation_loss(logits, taught[cell], temperature=self.temperature)
             loss = loss + self.kd_weight * parts["kd_loss"]
-        if self.entropy_weight:
+        if self.entropy_weight and bool((labels >= 0).any()):
             known = logits[labels[cell] >= 0]
             parts["entropy_loss"] = (
                 mean_entropy_loss(known) if self.entropy == "released" else prior_matching_loss(known, self.prior)

@@ -162,7 +162,9 @@ class PhasePlan(pl.LightningModule):
         self, optimizer: Any, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
     ) -> None:
         """Clip the norm; Lightning's own refuses fused optimisers in mixed precision, bfloat16 included."""
-        if gradient_clip_val:
+        if gradient_clip_val and str(gradient_clip_algorithm or "norm").endswith("value"):
+            torch.nn.utils.clip_grad_value_(self.network.parameters(), gradient_clip_val)
+        elif gradient_clip_val:
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), gradient_clip_val)
 
     def lr_share(self, step: int) -> float:

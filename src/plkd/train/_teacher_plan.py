@@ -58,7 +58,9 @@ class TeacherPlan(PhasePlan):
     def training_loss(self, batch: dict[str, Any], logits: Tensor, latent: Tensor) -> dict[str, Tensor]:  # type: ignore[override]
         """Return the loss and its parts."""
         labels = batch["labels"]
-        parts = {"ce_loss": F.cross_entropy(logits, labels, ignore_index=-1, label_smoothing=self.label_smoothing)}
+        # Of several processes one may have no labelled cell, and a mean of none is no number.
+        total = F.cross_entropy(logits, labels, ignore_index=-1, label_smoothing=self.label_smoothing, reduction="sum")
+        parts = {"ce_loss": total / (labels >= 0).sum().clamp_min(1)}
         loss = parts["ce_loss"]
         if self.divergence_weight:
             released = self.divergence == "released"
