@@ -45,7 +45,7 @@ def _boxes(axes) -> None:
         (50.2, 1.4, "Student, exported alone as an Annotator", EDGE[STUDENT]),
     ):
         axes.text(x, y, text, ha="center", va="center", fontsize=12, fontweight="bold", color=colour)
-    axes.text(59, 22, "distilled: labels and the\nTeacher's probabilities", va="center", fontsize=10, color="#333333")
+    axes.text(59, 22, "distilled: its answers\nto mixtures of cells", va="center", fontsize=10, color="#333333")
 
 
 def _box(axes, x: float, y: float, width: float, height: float, colour: str, title: str, text: str) -> None:
