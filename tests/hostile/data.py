@@ -145,7 +145,7 @@ def names(adata: AnnData) -> dict[str, Make]:
     def renamed(var: Any = None, obs: Any = None) -> AnnData:
         fresh = adata.copy()
         if var is not None:
-            fresh.var.index = pd.Index(var)
+            fresh.var.index = pd.Index(var, dtype=object)
         if obs is not None:
             fresh.obs.index = pd.Index(obs)
         return fresh

@@ -59,7 +59,7 @@ def labels() -> dict[str, Any]:
         "dates": pd.date_range("2020", periods=n), "each its own": [f"l{i}" for i in range(n)], "infinite": [np.inf, 1.0] * (n // 2),
         "unused categories": pd.Categorical(["a", "b"] * (n // 2), ["a", "b", "c"]), "blanks": [" a", "a "] * (n // 2),
         "unicode": ["Т-клетка", "β\U0001f9ec"] * (n // 2), "line breaks": ["a\nb", "c\td"] * (n // 2), "NUL": ["a\0", "b"] * (n // 2),
-        "surrogate": ["\ud800", "b"] * (n // 2), "bytes": [b"a", b"b"] * (n // 2), "long": ["x" * 10_000, "b"] * (n // 2),
+        "surrogate": pd.Series(["\ud800", "b"] * (n // 2), good().obs_names, dtype=object), "bytes": [b"a", b"b"] * (n // 2), "long": ["x" * 10_000, "b"] * (n // 2),
         "complex": np.arange(n) % 2 + 1j, "tuples": pd.Series([("a", 1), ("b", 2)] * (n // 2)), "intervals": pd.cut(range(n), 3),
         "nullable": pd.array([1, None] * (n // 2), dtype="Int64"), "the mark alone": ["Unknown"] * n,
     }  # fmt: skip
