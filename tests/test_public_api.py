@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import re
 import subprocess
 import sys
@@ -62,3 +63,14 @@ def test_import_keeps_heavy_modules_out(module, kept_out):
     code = f"import sys, {module}; print(*sorted({kept_out} & set(sys.modules)))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.split() == []
+
+
+def test_api_pages_show_what_the_mixins_bring():
+    template = API_PAGE.parents[1] / "_templates" / "autosummary" / "class.rst"
+    (left_out,) = re.findall(r":inherited-members: (.*)", template.read_text(encoding="utf-8"))
+    others = set(left_out.split(", "))
+    values = [getattr(plkd, name) for name in plkd.__all__]
+    for cls in filter(inspect.isclass, values):
+        for base in cls.__mro__:
+            if base is not object:  # autodoc always leaves out what object brings
+                assert (base.__name__ in others) == (not base.__module__.startswith("plkd")), base

@@ -145,7 +145,7 @@ class TeacherTraining(_PhaseTraining):
 
 @dataclass(frozen=True)
 class StudentTraining(_PhaseTraining):
-    """How the Student is distilled (:class:`plkd.train.DistillationPlan`); what both phases have as in :class:`TeacherTraining`.
+    """How the Student is distilled (:class:`plkd.train.DistillationPlan`); what both phases have as in :class:`~plkd.presets.TeacherTraining`.
 
     Attributes
     ----------
@@ -281,7 +281,7 @@ class Preset:
 #: What measured best over the project's tasks (benchmarks/annotation).
 default = Preset()
 
-#: The released mathematics and hyper-parameters with plkd's loaders: split first, balance by sampler, nothing dropped.
+#: The released mathematics and hyper-parameters with plkd's loaders (split first, balance by sampler, nothing dropped).
 paper = Preset(
     patterns=PatternSettings(
         min_size=5, max_size=None, max_patterns=299, max_overlap=1.0, max_set_size=300, learned=False

@@ -81,7 +81,7 @@ class Annotator:
 
     @property
     def features(self) -> dict[str, np.ndarray]:
-        """Names of the features the Student reads, in its order, by kind: ``rna``, ``protein``, ``atac``."""
+        """Names of the features the Student reads, in its order, by kind (``rna``, ``protein``, ``atac``)."""
         return {spec.kind: np.asarray(spec.features, dtype=object) for spec in self.modalities}
 
     def predict(

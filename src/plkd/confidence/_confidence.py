@@ -203,7 +203,7 @@ class Confidence:
         measured
             As in :meth:`probabilities`, of all cells.
         sample
-            Of :class:`Places`.
+            Of ``Places``.
         """
         found = np.empty(len(sample), dtype=np.int64)
         for _, _, rows in self._by_part(measured):
@@ -228,7 +228,7 @@ class Confidence:
         latent, logits, measured
             As in :meth:`novelty`.
         places
-            By modality where the cells lie, as of :class:`Places`; needed with ``surroundings``.
+            By modality where the cells lie, as of ``Places``; needed with ``surroundings``.
         surroundings
             Of :meth:`surroundings`; None: all cells are judged by themselves.
         own

@@ -147,7 +147,7 @@ def surrounded_distance(
     With the softmax :math:`p_{il}` of the logits, :math:`r_i = x_i - \sum_l p_{il} m_l - c` is what a cell's place has beyond
     what its labels explain; :math:`c` is what all labels have in common of it, the query's own: the median over labels of the
     mean of :math:`x_i - m_l` over the cells called so. :math:`r` and ``distance`` :math:`\delta` are averaged over the cell and
-    the others of its neighbourhood (:func:`n_neighbours`) with weights :math:`\exp(-d^2 / d_5^2)`, :math:`d_5` the distance to
+    the others of its neighbourhood (``n_neighbours``) with weights :math:`\exp(-d^2 / d_5^2)`, :math:`d_5` the distance to
     the fifth of them, or the last: a single cell's counts say little, and cells of a new type lie together. Returned is
     :math:`\bar\delta^{1/3} \lVert \bar r \rVert^{2/3}`, twice as much where both are twice as far.
     """

@@ -86,9 +86,9 @@ class ConfidenceMixin:
     _scaling: Callable[[], dict[str, Any]]
     _start_bias: Callable[..., None]
     registry: dict[str, Any]
-    #: Arrays of the confidence and its note; None: not calibrated. Saved with the model.
+    #: Arrays of the confidence and its note, or None where the model is not calibrated. Saved with the model.
     confidence_: dict[str, Any] | None = None
-    #: Held-out predictions: ``cells`` (numbers), ``codes`` (true labels), ``measured`` (in which modalities), ``logits`` from all
+    #: Held-out predictions, namely ``cells`` (numbers), ``codes`` (true labels), ``measured`` (in which modalities), ``logits`` from all
     #: that a cell was measured in. Saved with the model.
     held_out_: dict[str, np.ndarray] | None = None
     doubtful_indices_: np.ndarray

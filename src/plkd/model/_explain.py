@@ -203,7 +203,7 @@ class ExplanationMixin:
 
     @property
     def token_kinds(self) -> pd.Series:
-        """The modality of each of the Teacher's tokens, by token name: a column of :meth:`get_pattern_attention`."""
+        """The modality of each of the Teacher's tokens, in the order of the columns of :meth:`get_pattern_attention`."""
         return pd.Series(dict(self._tokens()), name="modality")
 
     def _tokens(self) -> list[tuple[str, str]]:

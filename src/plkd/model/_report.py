@@ -35,7 +35,7 @@ class ReportMixin:
     validation_indices_: np.ndarray
     history_: dict[str, pd.DataFrame] | None
     held_out_: dict[str, np.ndarray] | None
-    #: What :func:`training_facts` returned when the model was trained last. Saved with the model.
+    #: Facts of the last training, which the report shows and the model is saved with.
     training_: dict[str, Any] | None
     _specs: Sequence[ModalitySpec]
     _patterns: PatternSet

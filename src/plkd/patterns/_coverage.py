@@ -15,7 +15,7 @@ from scipy import sparse
 class CoverageReport:
     """Say which features lie in a pattern, which patterns were kept, and which were dropped and why.
 
-    Made by :meth:`plkd.patterns.PatternSet.for_features` and stored as its ``report``.
+    Made by :meth:`PatternSet.for_features <plkd.PatternSet.for_features>` and stored as its ``report``.
 
     Parameters
     ----------

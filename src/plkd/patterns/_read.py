@@ -26,7 +26,7 @@ def read(
         A path to a ``.gmt`` file, or to a ``.csv`` or ``.tsv`` table with columns ``source`` (the pattern), ``target``
         (the feature) and optionally ``weight``, gzipped (``.gz``) or not; a dict ``{pattern: feature names}``; a DataFrame
         like that table; the name of a collection of human genes, ``immune`` or one that :func:`collection` downloads; the
-        dict made by :meth:`PatternSet.state`; or a :class:`PatternSet`, returned as it is.
+        dict made by :meth:`PatternSet.state <plkd.PatternSet.state>`; or a :class:`~plkd.PatternSet`, returned as it is.
 
     Raises
     ------

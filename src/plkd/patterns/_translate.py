@@ -17,7 +17,7 @@ def translate(patterns: PatternSet, organism: str) -> PatternSet:
 
     Orthologues are those that at least three of the resources behind HCOP (Yates 2021, Brief Bioinform 22:bbab155) name;
     genes with more than five are left out. The table of orthologues, some megabytes, is downloaded at each call: keep the
-    result, for example with :meth:`PatternSet.to_gmt`.
+    result, for example with :meth:`PatternSet.to_gmt <plkd.PatternSet.to_gmt>`.
 
     Parameters
     ----------

@@ -141,7 +141,7 @@ class Report:
 
     @cached_property
     def reliability(self) -> pd.DataFrame:
-        """Confidence and accuracy by bin: :func:`plkd.metrics.reliability`."""
+        """Confidence and accuracy by bin, as :func:`plkd.metrics.reliability` gives them."""
         return metrics.reliability(self.truth, self.probabilities)
 
     def __str__(self) -> str:

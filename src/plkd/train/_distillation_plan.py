@@ -94,8 +94,8 @@ class DistillationPlan(PhasePlan):
         Returns
         -------
         Logits, shape ``(n_views, n_labels)``; the modality and the cell number within the mini-batch of each, shape
-        ``(2, n_views)``; latents, shape ``(n_views, n_latent)``; what the Teacher says of the cells, logits of shape ``(n_obs,
-        n_labels)``, empty where it does not teach; each cell's partner and its own share, both of shape ``(n_obs,)``.
+        ``(2, n_views)``; latents, shape ``(n_views, n_latent)``; what the Teacher says of the cells, logits of shape
+        ``(n_obs, n_labels)``, empty where it does not teach; each cell's partner and its own share, both of shape ``(n_obs,)``.
         """
         student, x, present = self.module.student, self.module.scale(batch), batch["present"]
         n_obs = len(batch["labels"])

@@ -55,7 +55,7 @@ class LabelSpread:
 def feature_weights(
     cells: Cells, train: np.ndarray, scaling: Mapping[str, InputScaling], *, power: float
 ) -> dict[str, np.ndarray]:
-    """Return a weight for each feature by kind: :func:`label_weights`, and a limit to what a modality may weigh.
+    """Return a weight for each feature by kind: ``label_weights``, and a limit to what a modality may weigh.
 
     A modality of many noisy features, such as peaks, would otherwise be fitted sooner than the one that tells the labels.
     Its summed variance is therefore held to that of the first modality times the ratio of the shares of variance that labels
@@ -70,7 +70,7 @@ def feature_weights(
     scaling
         The model's input scaling by kind; present weights are not used.
     power
-        Exponent of :func:`label_weights`, ``> 0``.
+        Exponent of ``label_weights``, ``> 0``.
     """
     weights: dict[str, np.ndarray] = {}
     first: tuple[float, float] | None = None
