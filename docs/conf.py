@@ -49,7 +49,10 @@ bibtex_reference_style = "author_year"
 # and words where not; private ones stand in signatures; what napoleon takes for a class in a "Returns" is prose.
 nitpicky = True
 nitpick_ignore_regex = [
-    (r"py:.*", r"(anndata|collections|lightning|matplotlib|mudata|numpy|pandas|pathlib|scanpy|scipy|scvi|torch|typing)\..*"),
+    (
+        r"py:.*",
+        r"(anndata|collections|lightning|matplotlib|mudata|numpy|pandas|pathlib|scanpy|scipy|scvi|torch|typing)\..*",
+    ),
     (r"py:.*", r"plkd\.(\w+\.)*_\w+(\.\w+)*"),
     (r"py:class", r"(AnnData|AnnOrMuData|Groups|MuData|Path|np\.ndarray|pd\.\w+)"),
 ]
