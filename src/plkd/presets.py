@@ -212,7 +212,7 @@ class Preset:
     Examples
     --------
     >>> from plkd import presets
-    >>> presets.paper.teacher.depth
+    >>> plkd.presets.paper.teacher.depth
     2
     >>> presets.default.replace(teacher={"depth": 3}).teacher.depth
     3
@@ -239,6 +239,12 @@ class Preset:
         ------
         TypeError
             If a part or a setting does not exist; the message lists those that do.
+
+        Examples
+        --------
+        >>> settings = plkd.presets.default.replace(student={"n_hidden": (512, 256)})
+        >>> settings.student.n_hidden
+        (512, 256)
         """
         changed = {}
         for part, settings in parts.items():
@@ -254,7 +260,13 @@ class Preset:
         return dataclasses.replace(self, **changed)
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
-        """Return plain dicts, JSON-able; :meth:`from_dict` reads them back."""
+        """Return plain dicts, JSON-able; :meth:`from_dict` reads them back.
+
+        Examples
+        --------
+        >>> plkd.presets.paper.to_dict()["teacher_training"]["batch_size"]
+        8
+        """
         return dataclasses.asdict(self)
 
     @classmethod
@@ -270,6 +282,12 @@ class Preset:
         ------
         TypeError
             If a part or a setting does not exist.
+
+        Examples
+        --------
+        >>> settings = plkd.presets.Preset.from_dict({"teacher_training": {"max_epochs": 20}})
+        >>> settings.teacher_training.max_epochs
+        20
         """
         if not isinstance(parts, Mapping) or not all(isinstance(part, str) for part in parts):
             raise TypeError(

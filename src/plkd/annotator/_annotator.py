@@ -53,8 +53,8 @@ class Annotator:
 
     Examples
     --------
-    >>> annotator = plkd.Annotator.load("annotator/")  # doctest: +SKIP
-    >>> annotator.annotate("query.h5ad")  # doctest: +SKIP
+    >>> annotator = plkd.Annotator.load("annotator/")
+    >>> table = annotator.annotate("query.h5ad")
     """
 
     def __init__(
@@ -117,6 +117,11 @@ class Annotator:
         ------
         TypeError
             If ``client`` is none, or the workers cannot read ``adata``.
+
+        Examples
+        --------
+        >>> plkd.Annotator.load("annotator/").predict("query.h5ad").shape
+        (60,)
         """
         logits, measured, names = self._run(
             adata, indices, batch_size, run=inference.student_logits, progress=progress, client=client
@@ -145,6 +150,12 @@ class Annotator:
             As in :meth:`predict`.
         unknown, unknown_label, over_clustering
             As in :meth:`plkd.PLKD.annotate`.
+
+        Examples
+        --------
+        >>> table = plkd.Annotator.load("annotator/").annotate(query, unknown=0.05)
+        >>> list(table)
+        ['label', 'confidence', 'novelty', 'runner_up', 'rejected', 'reason']
         """
         inference.rejection_rate(unknown, unknown_label, self.labels, self.confidence)
         inference.check_client(client, adata)
@@ -183,6 +194,11 @@ class Annotator:
             As in :meth:`predict`.
         coverage
             Share of the cells of each label whose set holds it, in (0, 1).
+
+        Examples
+        --------
+        >>> plkd.Annotator.load("annotator/").predict_sets(query).shape
+        (60, 3)
         """
         confidence = inference.check_coverage(coverage, self.confidence)
         output, measured, names = self._run(adata, indices, batch_size)
@@ -201,6 +217,11 @@ class Annotator:
         ----------
         adata, indices, batch_size
             As in :meth:`predict`.
+
+        Examples
+        --------
+        >>> plkd.Annotator.load("annotator/").get_latent_representation(query).shape
+        (60, 8)
         """
         return self._run(adata, indices, batch_size)[0].latent
 
@@ -217,6 +238,11 @@ class Annotator:
         ----------
         adata, indices, batch_size
             As in :meth:`predict`.
+
+        Examples
+        --------
+        >>> plkd.Annotator.load("annotator/").get_pattern_attribution(query).shape
+        (60, 6)
         """
         with self._cells(adata) as (cells, names):
             chosen = inference.chosen_cells(cells.n_obs, indices)
@@ -283,6 +309,10 @@ class Annotator:
         ------
         ValueError
             If there is one and ``overwrite`` is False, or ``path`` is a file.
+
+        Examples
+        --------
+        >>> plkd.Annotator.load("annotator/").save("copy/")
         """
         folder = as_path(path, "path")
         if folder.exists() and not folder.is_dir():
@@ -347,7 +377,7 @@ class Annotator:
 
         Examples
         --------
-        >>> annotator = plkd.Annotator.load("annotator/")  # doctest: +SKIP
+        >>> annotator = plkd.Annotator.load("annotator/")
         >>> address = "https://example.org/pbmc/annotator.safetensors"
         >>> annotator = plkd.Annotator.load(address, known_hash="sha256:...")  # doctest: +SKIP
         >>> print(annotator.card)  # doctest: +SKIP
@@ -426,6 +456,11 @@ class Annotator:
         ------
         ValueError
             As in :meth:`predict`, if too few features are found.
+
+        Examples
+        --------
+        >>> plkd.Annotator.load("annotator/").alignment_report(query[:, :45]).fraction
+        0.75
         """
         with _opened(adata) as query:
             return inference.alignment_report(query, self.patterns, self.modalities)
@@ -453,7 +488,10 @@ class Annotator:
 
         Examples
         --------
-        >>> mouse = human.rename_features({"CD3D": "Cd3d", "MS4A1": "Ms4a1"})  # doctest: +SKIP
+        >>> human = plkd.Annotator.load("annotator/")
+        >>> mouse = human.rename_features({name: name.capitalize() for name in human.features["rna"]})
+        >>> mouse.features["rna"][0]
+        'Gene000'
         """
         other = copy(self)
         other.patterns, other.modalities = inference.rename_features(self.patterns, self.modalities, mapping)

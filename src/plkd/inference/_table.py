@@ -292,6 +292,12 @@ def add_annotation(adata: AnnData, table: pd.DataFrame, *, key_added: str = "plk
     ------
     ValueError
         If the table's cells are not those of ``adata``, or names repeat and the order differs.
+
+    Examples
+    --------
+    >>> plkd.add_annotation(query, model.annotate(query), key_added="plkd")
+    >>> [name for name in query.obs if name.startswith("plkd")]
+    ['plkd_label', 'plkd_confidence', 'plkd_novelty', 'plkd_runner_up', 'plkd_rejected', 'plkd_reason']
     """
     check_type("adata", adata, (AnnData, MuData), "an AnnData or a MuData")
     check_type("table", table, pd.DataFrame, "the table that annotate() returned")

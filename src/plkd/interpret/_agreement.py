@@ -44,7 +44,8 @@ def attention_by_modality(
 
     Examples
     --------
-    >>> plkd.interpret.attention_by_modality(model, mdata, groupby="cell_type")  # doctest: +SKIP
+    >>> plkd.interpret.attention_by_modality(joint, mdata, groupby="cell_type").columns.tolist()
+    ['rna', 'prot', 'atac']
     """
     _check_teacher(model)
     attention = model.get_pattern_attention(adata, groupby=groupby, indices=indices, batch_size=batch_size)
@@ -93,7 +94,9 @@ def agreement(
 
     Examples
     --------
-    >>> plkd.interpret.agreement(model, query)  # doctest: +SKIP
+    >>> table = plkd.interpret.agreement(model, query)
+    >>> list(table)
+    ['n_cells', 'same_label', 'size', 'contrast']
     """
     _check_teacher(model)
     given = {"indices": indices, "batch_size": batch_size}

@@ -63,8 +63,10 @@ def gene_attribution(
 
     Examples
     --------
-    >>> genes = plkd.interpret.gene_attribution(model, query)  # doctest: +SKIP
-    >>> genes[genes["group"] == "B cell"].head(10)  # doctest: +SKIP
+    >>> genes = plkd.interpret.gene_attribution(model, query)
+    >>> top = genes[genes["group"] == "type_0"].head(10)
+    >>> list(top)
+    ['group', 'names', 'modality', 'scores']
     """
     if not hasattr(model, "get_feature_attribution"):
         raise TypeError(
@@ -125,8 +127,10 @@ def genes_of_pattern(model: Any, genes: pd.DataFrame, pattern: str) -> pd.DataFr
 
     Examples
     --------
-    >>> carried = plkd.interpret.genes_of_pattern(model, genes, "B cell")  # doctest: +SKIP
-    >>> carried[carried["group"] == "B cell"].head()  # doctest: +SKIP
+    >>> genes = plkd.interpret.gene_attribution(model, query)
+    >>> carried = plkd.interpret.genes_of_pattern(model, genes, model.patterns.names[0])
+    >>> list(carried)
+    ['group', 'names', 'modality', 'scores', 'share']
     """
     check_type("genes", genes, pd.DataFrame, "the table that gene_attribution() returned")
     if missing := [name for name in _COLUMNS if name not in genes]:

@@ -39,6 +39,13 @@ def reliability(
         If ``probabilities`` is no frame.
     ValueError
         If they are no probabilities, the cells differ, no cell has a true label, or ``n_bins`` is below 1.
+
+    Examples
+    --------
+    >>> report = model.report()
+    >>> table = plkd.metrics.reliability(report.truth, report.probabilities, n_bins=5)
+    >>> list(table)
+    ['n_cells', 'confidence', 'accuracy', 'accuracy_low', 'accuracy_high']
     """
     calls = check_calls(truth, probabilities)
     bins = equal_mass_bins(calls.confidence, n_bins)

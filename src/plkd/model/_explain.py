@@ -71,6 +71,12 @@ class ExplanationMixin:
         Frame, cells (or groups) x patterns, rows sum to 1 unless ``raw``; free tokens are named ``free_1``, ..., where
         there are several modalities ``free_1 (rna)``, ... ``model.token_kinds`` gives each column's modality.
         Attention says where the Teacher looked, not what caused the call; compare :meth:`get_pattern_attribution`.
+
+        Examples
+        --------
+        >>> attention = model.get_pattern_attention(query, groupby=model.predict(query))
+        >>> attention.index.tolist()
+        ['type_0', 'type_1', 'type_2']
         """
         self._check_ready("teacher")
         cells, names, chosen = self._chosen(adata, indices)
@@ -97,6 +103,12 @@ class ExplanationMixin:
         -------
         Frame, cells (or groups) x patterns: how much of the called label's logit, less the mean over labels, rests on the
         pattern. A gene of several patterns counts in full in each. :meth:`get_feature_attribution` says how it is computed.
+
+        Examples
+        --------
+        >>> attribution = model.get_pattern_attribution(query, groupby=model.predict(query))
+        >>> attribution.index.tolist()
+        ['type_0', 'type_1', 'type_2']
         """
         self._check_ready("student")
         cells, names, chosen = self._chosen(adata, indices)
@@ -137,6 +149,12 @@ class ExplanationMixin:
         With :math:`x` the scaled values and :math:`f` the called label's logit less the mean over labels, integrated gradients are
         :math:`x_j \int_0^1 \partial_j f(t x) \, dt` :cite:p:`Sundararajan17`. The integral is taken behind the first layer, which is
         linear, so that it costs little.
+
+        Examples
+        --------
+        >>> genes = model.get_feature_attribution(query)
+        >>> genes.shape
+        (3, 60)
         """
         if not isinstance(method, str) or method not in ("integrated", "gradient"):
             raise ValueError(f"method={method!r}; expected 'integrated' or 'gradient'.")
@@ -179,6 +197,12 @@ class ExplanationMixin:
         -------
         Frame, cells (or groups) x modalities, rows sum to 1; a modality that a cell lacks has 0. Shapley values of the
         called label's log-probability over the modalities (:func:`plkd.inference.modality_weights`).
+
+        Examples
+        --------
+        >>> weights = joint.get_modality_weights(mdata)
+        >>> list(weights)
+        ['rna', 'prot', 'atac']
         """
         self._check_ready("student")
         cells, names, chosen = self._chosen(adata, indices)
@@ -198,6 +222,12 @@ class ExplanationMixin:
         ------
         ValueError
             As in :meth:`predict`, if too few features are found.
+
+        Examples
+        --------
+        >>> report = model.alignment_report(query[:, :45])
+        >>> report.fraction
+        0.75
         """
         return inference.alignment_report(self._attached(adata), self._patterns, self._specs)
 

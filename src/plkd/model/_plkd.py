@@ -90,10 +90,10 @@ class PLKD(TrainingMixin, ConfidenceMixin, PredictionMixin, ExplanationMixin, Re
 
     Examples
     --------
-    >>> plkd.PLKD.setup_anndata(ref, labels_key="cell_type")  # doctest: +SKIP
-    >>> model = plkd.PLKD(ref)  # doctest: +SKIP
-    >>> model.train()  # doctest: +SKIP
-    >>> query.obs["plkd"] = model.predict(query)  # doctest: +SKIP
+    >>> plkd.PLKD.setup_anndata(ref, labels_key="cell_type", batch_key="batch")
+    >>> model = plkd.PLKD(ref)
+    >>> model.train(max_epochs=2, enable_progress_bar=False)  # by default as many epochs as it takes
+    >>> query.obs["plkd"] = model.predict(query)
     """
 
     def __init__(
@@ -211,6 +211,10 @@ class PLKD(TrainingMixin, ConfidenceMixin, PredictionMixin, ExplanationMixin, Re
         ValueError
             If ``adata`` is a view or empty, genes repeat, values are negative or not finite, there are fewer than two
             labels, or a cell lacks its batch.
+
+        Examples
+        --------
+        >>> plkd.PLKD.setup_anndata(ref, labels_key="cell_type", batch_key="batch")
         """
         loading = check_transfer(kwargs)
         unlabeled_category = unlabeled_text(unlabeled_category)
@@ -277,6 +281,11 @@ class PLKD(TrainingMixin, ConfidenceMixin, PredictionMixin, ExplanationMixin, Re
         ValueError
             If ``mdata`` is a view or empty, a cell is in none of the modalities, features repeat, values are negative or
             not finite, proteins or peaks are normalised, there are fewer than two labels, or a cell lacks its batch.
+
+        Examples
+        --------
+        >>> names = {"rna_layer": "rna", "protein_layer": "prot", "atac_layer": "atac"}
+        >>> plkd.PLKD.setup_mudata(mdata, labels_key="cell_type", batch_key="batch", modalities=names)
         """
         loading = check_transfer(kwargs)
         unlabeled_category = unlabeled_text(unlabeled_category)
@@ -344,6 +353,11 @@ class PLKD(TrainingMixin, ConfidenceMixin, PredictionMixin, ExplanationMixin, Re
         ----------
         legacy_mudata_format
             Of a MuData, one array with the names of all modalities instead of a dict.
+
+        Examples
+        --------
+        >>> len(model.get_var_names())
+        60
         """
         names = {spec.called: np.asarray(spec.features, dtype=object) for spec in self._specs if spec.obsm is None}
         if self._specs[0].name is None:
@@ -403,6 +417,12 @@ class PLKD(TrainingMixin, ConfidenceMixin, PredictionMixin, ExplanationMixin, Re
             description of yours makes better.
         overwrite
             Replace an Annotator that is there.
+
+        Examples
+        --------
+        >>> annotator = model.export_student("blood/")
+        >>> annotator.labels
+        ['type_0', 'type_1', 'type_2']
         """
         from plkd.annotator import Annotator
 
@@ -452,6 +472,12 @@ class PLKD(TrainingMixin, ConfidenceMixin, PredictionMixin, ExplanationMixin, Re
         ------
         ValueError
             If the folder exists and ``overwrite`` is False.
+
+        Examples
+        --------
+        >>> model.save("mine/", save_anndata=True)
+        >>> plkd.PLKD.load("mine/").labels
+        ['type_0', 'type_1', 'type_2']
         """
         folder = as_path(dir_path, "dir_path")
         _files.check_prefix(prefix)
@@ -499,6 +525,12 @@ class PLKD(TrainingMixin, ConfidenceMixin, PredictionMixin, ExplanationMixin, Re
             view.
         TypeError
             If ``adata`` is an AnnData and the reference was a MuData, or the other way round.
+
+        Examples
+        --------
+        >>> model = plkd.PLKD.load("model/", adata=ref)
+        >>> model.is_trained
+        True
         """
         folder = as_path(dir_path, "dir_path")
         _files.check_prefix(prefix)
@@ -547,8 +579,10 @@ class PLKD(TrainingMixin, ConfidenceMixin, PredictionMixin, ExplanationMixin, Re
 
         Examples
         --------
-        >>> model = plkd.PLKD.load_query_data(second, "model/")  # doctest: +SKIP
-        >>> model.train(earlier=first)  # doctest: +SKIP
+        >>> model = plkd.PLKD.load_query_data(second, "model/")
+        >>> model.train(max_epochs=2, earlier=ref, enable_progress_bar=False)
+        >>> model.labels
+        ['type_0', 'type_1', 'type_2', 'type_3']
         """
         old = as_model(cls, reference_model)
         check_grown(old, cls)

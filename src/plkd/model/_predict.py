@@ -78,6 +78,12 @@ class PredictionMixin:
         ValueError
             If too few of the model's features are found, values are negative or not finite, or a chosen cell was not
             measured in ``modality``.
+
+        Examples
+        --------
+        >>> query.obs["plkd"] = model.predict(query)
+        >>> model.predict(query, soft=True).shape
+        (60, 3)
         """
         self._check_ready(model)
         cells, names, chosen = self._chosen(adata, indices, modality)
@@ -153,6 +159,12 @@ class PredictionMixin:
         -----
         Equal numbers of votes go to the label with the larger sum of confidence. Novelty compares a cell with the others of
         this call (:func:`plkd.confidence.surrounded_distance`): annotate a query whole rather than in parts.
+
+        Examples
+        --------
+        >>> table = model.annotate(query, unknown="auto")
+        >>> list(table)
+        ['label', 'confidence', 'novelty', 'runner_up', 'rejected', 'reason']
         """
         self._check_ready("student")
         confidence = self._confidence
@@ -205,6 +217,13 @@ class PredictionMixin:
         -----
         Conformal prediction by class on held-out cells of the reference (:func:`plkd.confidence.set_thresholds`). The share is
         that of cells like these; where the query is of another laboratory and the reference of one batch, it is less.
+
+        Examples
+        --------
+        >>> sets = model.predict_sets(query, coverage=0.95)
+        >>> sets.shape
+        (60, 3)
+        >>> unsure = sets.sum(axis=1) > 1
         """
         self._check_ready("student")
         confidence = inference.check_coverage(coverage, self._confidence)
@@ -235,6 +254,12 @@ class PredictionMixin:
         Returns
         -------
         Shape ``(n_cells, n_latent)``, float32, in the order of the cells; not stored anywhere.
+
+        Examples
+        --------
+        >>> query.obsm["X_plkd"] = model.get_latent_representation(query)
+        >>> query.obsm["X_plkd"].shape
+        (60, 8)
         """
         self._check_ready(model)
         cells, _, chosen = self._chosen(adata, indices, modality)

@@ -70,6 +70,13 @@ class ReportMixin:
         are at least three) and call the cells left out; these calls are what is scored, and each cell's probabilities come from a
         calibration that was fitted to other cells. Those Students learn from the labels alone, without the Teacher. A model
         that was not calibrated (``n_folds=0``) is scored itself, on its validation cells.
+
+        Examples
+        --------
+        >>> report = model.report()
+        >>> report.labels.index.tolist()
+        ['type_0', 'type_1', 'type_2']
+        >>> report.to_html("report.html")
         """
         self._check_ready("student")
         if self.held_out_ is not None and self._confidence is not None:
@@ -104,7 +111,7 @@ class ReportMixin:
 
         Examples
         --------
-        >>> card = model.model_card("PBMC of eight donors, 10x 3' v3.", license="cc-by-4.0")  # doctest: +SKIP
+        >>> card = model.model_card("PBMC of eight donors, 10x 3' v3.", license="cc-by-4.0")
         """
         if description is not None:
             check_type("description", description, str, "text, or None")

@@ -142,6 +142,14 @@ class TrainingMixin:
         Notes
         -----
         Scores per epoch are in ``history``: ``teacher_*`` and ``student_*``, ending in ``_train`` or ``_validation``.
+
+        Examples
+        --------
+        >>> plkd.PLKD.setup_anndata(ref, labels_key="cell_type", batch_key="batch")
+        >>> model = plkd.PLKD(ref)
+        >>> model.train(max_epochs=2, plan_kwargs={"teacher": {"lr": 1e-2}}, enable_progress_bar=False)
+        >>> "student_loss_train" in model.history
+        True
         """
         check_device(accelerator, devices)
         if not isinstance(early_stopping, bool):

@@ -61,6 +61,12 @@ class CoverageReport:
         Returns
         -------
         Columns ``pattern``, ``n_in_set``, ``n_found``, ``kept`` (bool) and ``reason`` (empty where kept).
+
+        Examples
+        --------
+        >>> patterns = plkd.patterns.read({"T": ["CD3D", "CD3E", "CD3G"]}).for_features(["CD3E", "CD3D"], min_size=1)
+        >>> patterns.report.to_frame()["n_found"].tolist()
+        [2]
         """
         columns = ["pattern", "n_in_set", "n_found", "kept", "reason"]
         kept = self.kept.assign(kept=True, reason="")[columns]

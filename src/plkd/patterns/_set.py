@@ -275,6 +275,12 @@ class PatternSet:
         ------
         ValueError
             If the format number is unknown.
+
+        Examples
+        --------
+        >>> patterns = plkd.patterns.read({"B": ["CD79A", "MS4A1"]})
+        >>> plkd.PatternSet.from_state(patterns.state()).names
+        ('B',)
         """
         fields = _state.unpack(state)
         report = None
@@ -286,13 +292,24 @@ class PatternSet:
     # writing ---------------------------------------------------------------------------------------------------
 
     def to_dict(self) -> dict[str, list[str]]:
-        """Return ``{pattern: feature names}``, features in the order of ``features``."""
+        """Return ``{pattern: feature names}``, features in the order of ``features``.
+
+        Examples
+        --------
+        >>> plkd.patterns.read({"B": ["CD79A", "MS4A1"]}).to_dict()
+        {'B': ['CD79A', 'MS4A1']}
+        """
         return {name: self[name] for name in self.names}
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per pattern and feature: ``source`` (pattern), ``target`` (feature), ``weight``.
 
         A column ``kind`` is there only where some patterns are not of ``rna``. :meth:`from_frame` reads the table back.
+
+        Examples
+        --------
+        >>> plkd.patterns.read({"B": ["CD79A", "MS4A1"]}).to_frame().shape
+        (2, 3)
         """
         columns = {
             "source": np.repeat(np.asarray(self.names, dtype=object), self.sizes),
@@ -313,6 +330,10 @@ class PatternSet:
         ----------
         path
             File to write.
+
+        Examples
+        --------
+        >>> plkd.patterns.immune().to_gmt("immune.gmt")
         """
         if set(self.kinds) - {"rna"}:
             logger.warning("GMT carries no kinds; use to_frame() to keep %s", ", ".join(dict.fromkeys(self.kinds)))

@@ -45,6 +45,10 @@ def confidence_histogram(
     ------
     TypeError, ValueError
         As :func:`plkd.metrics.reliability`; if ``rejected`` does not fit.
+
+    Examples
+    --------
+    >>> ax = plkd.pl.confidence_histogram(query.obs["cell_type"], model.predict(query, soft=True))
     """
     calls = check_calls(truth, probabilities)
     out = np.zeros(len(calls.truth), dtype=bool)

@@ -40,7 +40,7 @@ def pattern_coverage(report: AlignmentReport | CoverageReport, *, n_patterns: in
 
     Examples
     --------
-    >>> plkd.pl.pattern_coverage(model.alignment_report(query))  # doctest: +SKIP
+    >>> ax = plkd.pl.pattern_coverage(model.alignment_report(query))
     """
     check_type(
         "report", report, (AlignmentReport, CoverageReport), "model.alignment_report(query), or a CoverageReport"

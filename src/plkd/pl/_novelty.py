@@ -37,7 +37,7 @@ def novelty_histogram(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
 
     Examples
     --------
-    >>> plkd.pl.novelty_histogram(model.annotate(query, unknown="auto"))  # doctest: +SKIP
+    >>> ax = plkd.pl.novelty_histogram(model.annotate(query, unknown="auto"))
     """
     check_type("table", table, pd.DataFrame, "the table that annotate() returned")
     check_axes(ax)

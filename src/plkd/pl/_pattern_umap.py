@@ -55,8 +55,9 @@ def pattern_umap(
 
     Examples
     --------
-    >>> scores = model.get_pattern_attribution(query)  # doctest: +SKIP
-    >>> plkd.pl.pattern_umap(query, scores, ["B cell", "T cell"])  # doctest: +SKIP
+    >>> query.obsm["X_plkd"] = model.get_latent_representation(query)
+    >>> scores = model.get_pattern_attribution(query)
+    >>> ax = plkd.pl.pattern_umap(query, scores, scores.columns[0])
     """
     check_type("adata", adata, AnnData, "an AnnData")
     check_type("scores", scores, pd.DataFrame, "a DataFrame, cells x patterns")

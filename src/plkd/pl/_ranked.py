@@ -43,7 +43,9 @@ def ranked_patterns(
 
     Examples
     --------
-    >>> plkd.pl.ranked_patterns(plkd.interpret.rank_patterns(model, query, "plkd_label"))  # doctest: +SKIP
+    >>> query.obs["plkd_label"] = model.predict(query)
+    >>> ranked = plkd.interpret.rank_patterns(model, query, "plkd_label", n_permutations=99)
+    >>> axes = plkd.pl.ranked_patterns(ranked)
     """
     check_type("table", table, pd.DataFrame, "the table that plkd.interpret.rank_patterns() returned")
     check_whole("n_patterns", n_patterns, 1)

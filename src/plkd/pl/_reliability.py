@@ -48,6 +48,11 @@ def reliability(
     ------
     TypeError, ValueError
         As :func:`plkd.metrics.reliability`; if there are no or more than 4 frames.
+
+    Examples
+    --------
+    >>> report = model.report()
+    >>> ax = plkd.pl.reliability(report.truth, report.probabilities)
     """
     frames = dict(probabilities) if isinstance(probabilities, Mapping) else {"": probabilities}
     if not 1 <= len(frames) <= len(_STYLES):

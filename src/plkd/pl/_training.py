@@ -37,6 +37,10 @@ def training_curves(history: Mapping[str, pd.DataFrame], *, ax: Sequence[Axes] |
     ------
     ValueError
         If the history holds neither phase, or ``ax`` is not two Axes.
+
+    Examples
+    --------
+    >>> axes = plkd.pl.training_curves(model.history)
     """
     history = {} if history is None else history
     check_type("history", history, Mapping, "model.history of a trained model")

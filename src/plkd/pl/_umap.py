@@ -57,6 +57,11 @@ def umap(
         If a column, or ``use_rep``, does not exist.
     ValueError
         If there are fewer than 5 cells, or ``ax`` does not hold one Axes for each column.
+
+    Examples
+    --------
+    >>> query.obsm["X_plkd"] = model.get_latent_representation(query)
+    >>> ax = plkd.pl.umap(query, color="cell_type")
     """
     return draw_umap(
         adata, color, use_rep=use_rep, n_neighbors=n_neighbors, random_state=random_state, ax=ax, high_on_top=False

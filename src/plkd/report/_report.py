@@ -153,7 +153,13 @@ class Report:
         return str(self)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything as plain dicts, lists, texts and numbers that JSON can hold; NaN as None."""
+        """Return everything as plain dicts, lists, texts and numbers that JSON can hold; NaN as None.
+
+        Examples
+        --------
+        >>> sorted(model.report().to_dict())
+        ['about', 'confusion', 'labels', 'overall', 'reliability']
+        """
         return plain(
             {
                 "overall": self.overall.astype(object).to_dict() | {"n_cells": int(self.overall["n_cells"])},
@@ -182,6 +188,10 @@ class Report:
             If the file exists and ``overwrite`` is False, or ``path`` is a folder or none.
         OSError
             If it cannot be written; what was there is unchanged.
+
+        Examples
+        --------
+        >>> model.report().to_html("scores.html")
         """
         from plkd._files import as_path, replace_when_written
         from plkd.report._html import as_html
