@@ -208,8 +208,8 @@ def _sync_names(folder: Path) -> None:
             os.close(handle)
 
 
-def read_safetensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-    """Read tensors and metadata of a safetensors file; nothing in it is executed.
+def read_safetensors(path: Path, *, fix: str = "write it again") -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """Read tensors and metadata of a safetensors file; nothing in it is executed. ``fix`` is what the error advises.
 
     Raises
     ------
@@ -222,4 +222,4 @@ def read_safetensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str
         with safe_open(path, framework="pt") as file:
             return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}
     except (SafetensorError, OSError) as error:
-        raise ValueError(f"{path} is damaged or no safetensors file ({error}). Fix: write it again.") from error
+        raise ValueError(f"{path} is damaged or no safetensors file ({error}). Fix: {fix}.") from error

@@ -45,6 +45,12 @@ def test_two_names_for_one_feature_are_refused_and_the_fix_works():
     assert name_map(fixed) == {"LYZ": "Lyz1", "CD3D": "Cd3d"}
 
 
+@pytest.mark.parametrize("name", [["a", "b"], np.array([1, 2]), {"a"}])
+def test_several_names_for_one_feature_are_refused(name):
+    with pytest.raises(TypeError, match=rf"gives 'A' a {type(name).__name__}; expected one name"):
+        name_map({"A": name})
+
+
 @pytest.mark.parametrize("mapping", [[("A", "a")], "A", None, pd.DataFrame({"old": ["A"], "new": ["a"]})])
 def test_what_is_no_map_is_refused(mapping):
     with pytest.raises(TypeError, match=r"expected a dict or a Series.*set_index\(\"old\"\)\[\"new\"\]"):

@@ -61,6 +61,8 @@ def test_missing_and_empty_values_are_no_text_in_any_type(column):
         (pd.Series([10.0, 9, np.nan, 2.5]), ["2.5", "9", "10"]),
         (pd.Series([10, 9, None, 2], dtype=object), ["2", "9", "10"]),
         (pd.Series([10, 9, None], dtype="Int64"), ["9", "10"]),
+        (pd.Series([10**400, 1, 2.5], dtype=object), ["1", "2.5", str(10**400)]),
+        (pd.Series([2**53 + 1, 2**53]), [str(2**53), str(2**53 + 1)]),
         (pd.Series([True, False]), ["False", "True"]),
         (pd.Series(["10", "9", " 2"]), ["10", "2", "9"]),
         (pd.Series([10, "9", "b"], dtype=object), ["10", "9", "b"]),

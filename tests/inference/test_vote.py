@@ -181,6 +181,13 @@ class TestClustersOf:
         with pytest.raises(ValueError, match=r"over_clustering has shape .*; expected \(3,\)"):
             clusters_of(adata, values, self.all)
 
+    def test_a_masked_array_is_refused_and_the_fix_works(self, adata):
+        masked = np.ma.masked_array(["1", "2", "2"], mask=[True, False, False])
+        with pytest.raises(TypeError, match="masked array") as caught:
+            clusters_of(adata, masked, self.all)
+        fixed = eval(str(caught.value).split("`")[1], {"over_clustering": masked, "np": np})
+        assert clusters_of(adata, fixed, self.all).tolist() == ["", "2", "2"]
+
     def test_series_of_other_cells_is_refused(self, adata):
         with pytest.raises(ValueError, match=r"lacks 1 of 3 cells, e\.g\. \['y'\].*reindex"):
             clusters_of(adata, pd.Series(["1", "2", "3"], index=["x", "q", "z"]), self.all)

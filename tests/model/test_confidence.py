@@ -181,7 +181,16 @@ def test_impossible_rates_are_refused_before_the_query_is_read(model, tmp_path, 
 
 
 @pytest.mark.parametrize(
-    ("label", "message"), [("type_1", "is a label of the model"), ("", "a name"), (None, "a name")]
+    ("label", "message"),
+    [
+        ("type_1", "is a label of the model"),
+        (" type_1 ", "is a label of the model"),
+        ("", "a name"),
+        ("  ", "a name"),
+        (None, "a name"),
+        ("\ud800", "a name"),
+        ("a\0", "a name"),
+    ],
 )
 def test_impossible_unknown_labels_are_refused(model, label, message):
     with pytest.raises(ValueError, match=rf"unknown_label=.*{message}.*Fix: `unknown_label="):

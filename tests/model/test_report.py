@@ -50,7 +50,10 @@ def test_says_what_the_model_comes_from(make_model, make_adata, train):
     assert min(about["training"]["seconds"].values()) > 0
     assert about["training"]["device"] == "cpu"
     assert about["calibration"]["held-out cells"] == model.confidence_["note"]
-    assert about["calibration"]["temperature"] == model._confidence.parts[("rna",)].calibration.temperature
+    assert (
+        about["calibration"]["temperature of the Student that answers"]
+        == model._confidence.parts[("rna",)].calibration.temperature
+    )
     assert about["dropped"] == {
         "cells without a label": 5,
         "cells with a doubtful label": len(model.doubtful_indices),
@@ -62,7 +65,7 @@ def test_says_what_the_model_comes_from(make_model, make_adata, train):
 
 def test_temperature_is_told_for_every_set_of_modalities(joint):
     report = joint.report()
-    assert list(report.about["calibration"]["temperature"])[-1] == "rna + prot + atac"
+    assert list(report.about["calibration"]["temperature of the Student that answers"])[-1] == "rna + prot + atac"
     assert set(report.about["reference"]["features"].values()) == {40, 12, 60}
 
 
@@ -77,6 +80,20 @@ def test_cells_measured_alike_are_calibrated_together(make_joint_model, make_mda
         np.testing.assert_array_equal(report.probabilities[own], alone)
     in_rna = mdata.obs_names[held_out["cells"]].isin(mdata["rna"].obs_names)
     np.testing.assert_array_equal(held_out["measured"][:, 0], in_rna)
+
+
+def test_few_cells_measured_alike_are_calibrated_with_all_others(make_joint_model, make_mdata, train):
+    mdata = make_mdata(n_obs=150, modalities=("rna", "prot"))
+    few = mdata.obs_names[:12]
+    mdata.mod["prot"] = mdata["prot"][~mdata["prot"].obs_names.isin(few)].copy()
+    mdata.update()
+    model = train(make_joint_model(mdata), 3)
+    held_out, report = model.held_out_, model.report()
+    own = ~held_out["measured"].all(axis=1)
+    assert 0 < own.sum() < 20
+    # Not by the temperature of the Student that answers, which is another one than theirs.
+    everyone = crossed_probabilities(held_out["logits"], held_out["codes"], allowance=0.0)
+    np.testing.assert_array_equal(report.probabilities[own], everyone[own])
 
 
 def test_a_saved_model_reports_the_same_without_its_reference(trained, report, tmp_path):

@@ -85,3 +85,17 @@ def test_layer_may_be_backed(make_adata, train, tmp_path):
     PLKD.setup_anndata(backed, "cell_type", layer="counts")
     assert len(train(PLKD(backed), 1).predict()) == 60
     backed.file.close()
+
+
+@pytest.mark.parametrize("fmt", ["csr", "csc", "dense"])
+def test_a_view_that_files_cannot_read_is_refused_and_the_fix_works(make_adata, trained, tmp_path, fmt):
+    make_adata(fmt=fmt).write_h5ad(tmp_path / "query.h5ad")
+    query = read_h5ad(tmp_path / "query.h5ad", backed="r")
+    try:
+        query[::-1].X  # noqa: B018 - what anndata reads, plkd does
+    except (ValueError, IndexError, TypeError):
+        with pytest.raises(ValueError, match=r"cannot be read through this view of a file.*Fix: .*to_memory"):
+            trained.predict(query[::-1])
+    turned = query[np.arange(query.n_obs)[::-1]]
+    np.testing.assert_array_equal(trained.predict(turned)[::-1], trained.predict(query))
+    query.file.close()

@@ -122,6 +122,14 @@ def test_history_before_the_run_is_kept(make_model, train, tmp_path):
     assert [len(model.history[f"{phase}_loss_train"]) for phase in ("teacher", "student")] == [4, 4]
 
 
+def test_run_on_other_counts_is_refused(make_model, make_adata, train, tmp_path):
+    interrupted(make_model, train, tmp_path, Stop("student", 1))
+    other = make_adata()
+    other.X = other.X[np.random.default_rng(0).permutation(other.n_obs)]
+    with pytest.raises(ValueError, match=r"reference.* differ"):
+        train(make_model(other), 4, plan_kwargs=PLANS, checkpoint_dir=tmp_path)
+
+
 @pytest.mark.parametrize(
     ("change", "named"),
     [

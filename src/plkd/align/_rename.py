@@ -14,7 +14,7 @@ def name_map(mapping: Mapping[str, str] | pd.Series) -> dict[str, str]:
     Raises
     ------
     TypeError
-        If ``mapping`` is neither a dict nor a Series.
+        If ``mapping`` is neither a dict nor a Series, or gives something else than one name.
     ValueError
         If it gives one feature two names.
     """
@@ -25,6 +25,8 @@ def name_map(mapping: Mapping[str, str] | pd.Series) -> dict[str, str]:
         )
     new: dict[str, str] = {}
     for old, name in mapping.items():
+        if not pd.api.types.is_scalar(name):
+            raise TypeError(f"The map gives {str(old)!r} a {type(name).__name__}; expected one name, as text.")
         if pd.isna(name) or not str(name).strip():
             continue
         if new.setdefault(str(old), str(name)) != str(name):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from plkd.data._cells import Cells, Modality
 from plkd.data._joined import JoinedCells
 from plkd.data._matrix import get_matrix, layer_names
-from plkd.data._obs import as_text, find_column, obs_column, ordered_categories, text_of
+from plkd.data._obs import as_text, find_column, is_writable, obs_column, ordered_categories, text_of
 from plkd.data._open import open_file, read_file
 from plkd.data._query import Aligned, align_query, align_table, open_query
 from plkd.data._rows import Rows
@@ -28,6 +28,7 @@ __all__ = [
     "find_column",
     "find_table",
     "get_matrix",
+    "is_writable",
     "layer_names",
     "layer_table",
     "modality_table",

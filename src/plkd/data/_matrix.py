@@ -29,9 +29,17 @@ def get_matrix(adata: AnnData, layer: str | None, *, called: str = "adata") -> t
         If ``X`` is wanted and there is none, or the matrix holds no real numbers or is broken.
     """
     if layer is None:
-        if adata.X is None:
+        try:
+            matrix = adata.X
+        except (ValueError, IndexError, TypeError) as error:
+            # A view of a file that h5py or scipy cannot read: its rows run backwards, say.
+            raise ValueError(
+                f"{called}.X cannot be read through this view of a file ({error}). Fix: choose by names or numbers, e.g. "
+                f"`{called}[numpy.arange(n)[::-1]]` in place of `{called}[::-1]`, or read it first, `{called}.to_memory()`."
+            ) from error
+        if matrix is None:
             raise ValueError(f"{called}.X is None; expected counts. Layers there are: {layer_names(adata)}. {_HINT}")
-        return check_matrix(adata.X, f"{called}.X"), f"{called}.X"
+        return check_matrix(matrix, f"{called}.X"), f"{called}.X"
     if layer not in adata.layers:
         there = layer_names(adata)
         other = f'name one of these, e.g. `layer="{there[0]}"`, or ' if there else ""

@@ -135,5 +135,18 @@ def ordered_categories(column: pd.Series) -> list[str]:
         order = list(dict.fromkeys(text_of(value) for value in column.cat.categories))
         return [value for value in order if value in used]
     if pd.api.types.infer_dtype(column, skipna=True) in ("integer", "floating", "mixed-integer-float", "boolean"):
-        return [text_of(value) for value in sorted(column.dropna().unique(), key=float)]
+        return [text_of(value) for value in sorted(column.dropna().unique(), key=_size)]
     return sorted(used)
+
+
+def is_writable(text: str) -> bool:
+    """Whether files of anndata can hold a text: no NUL in it, and no half of a character."""
+    try:
+        return b"\0" not in text.encode()
+    except UnicodeEncodeError:
+        return False
+
+
+def _size(value: Any) -> Any:
+    """Return a number as Python's own: whole ones of any size then compare exactly, with others too."""
+    return value.item() if isinstance(value, np.generic) else value

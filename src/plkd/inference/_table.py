@@ -15,6 +15,7 @@ from scipy.special import softmax
 
 from plkd._arguments import check_type
 from plkd.confidence import Confidence
+from plkd.data import is_writable
 from plkd.inference._run import StudentOutput
 from plkd.inference._vote import majority_vote
 
@@ -142,11 +143,11 @@ def rejection_rate(
             f"unknown={unknown!r}, but the model was not calibrated, so it cannot tell known cells from others. Fix: "
             f"{_CALIBRATE}, or pass unknown=None."
         )
-    if not isinstance(unknown_label, str) or not unknown_label:
+    if not isinstance(unknown_label, str) or not unknown_label.strip() or not is_writable(unknown_label):
         raise ValueError(
             f"unknown_label={unknown_label!r}; expected a name for rejected cells. Fix: `unknown_label='Unknown'`."
         )
-    if unknown_label in labels:
+    if unknown_label.strip() in labels:
         raise ValueError(
             f"unknown_label={unknown_label!r} is a label of the model; expected another name. Fix: "
             f"`unknown_label={'not ' + unknown_label!r}`."

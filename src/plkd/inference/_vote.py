@@ -63,6 +63,11 @@ def _one_per_cell(values: Any, cells: pd.Index) -> pd.Series:
                 "adata.obs_names)`, or `over_clustering.to_numpy()` if it is in the order of the cells."
             )
         return values.loc[cells]
+    if np.ma.isMaskedArray(values):
+        raise TypeError(
+            "over_clustering is a masked array; expected a value for every cell, NaN in no cluster. Fix: "
+            "`over_clustering.astype(object).filled(np.nan)`."
+        )
     # Not numpy's: that one fails at lists of lists.
     shape = getattr(values, "shape", (len(values),) if isinstance(values, Sequence) else ())
     if shape != (len(cells),):

@@ -30,7 +30,7 @@ from plkd.model._reference import ReferenceTable
 from plkd.module import PLKDModule
 from plkd.nn import InputScaling, Student
 from plkd.presets import Preset, StudentTraining
-from plkd.train import Split, cross_fit, make_folds
+from plkd.train import Split, check_converged, cross_fit, make_folds
 from plkd.train._checkpoint import Checkpoint
 from plkd.train._gains import set_gains
 from plkd.train._weights import label_spread
@@ -281,6 +281,7 @@ def _fold_outputs(
         held,
     )
     found = {"cells": held, "logits": run_student(scaling, student, cells, held).logits}
+    check_converged(student, found["logits"], "student")
     profiles = _profiles(scaling, cells, train, student.head.out_features)
     for subset in subsets:
         own = _all_of(cells, subset, held)

@@ -14,7 +14,7 @@ import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
-from plkd.data import as_text, obs_column, text_of
+from plkd.data import as_text, is_writable, obs_column, text_of
 
 logger = logging.getLogger("plkd")
 
@@ -86,7 +86,7 @@ def check_labels(
             f"{unlabeled_category!r}; expected at least 2, since with one there is nothing to tell apart. Fix: name another "
             "column as labels_key, or pass labels_key=None to integrate without labels."
         )
-    unwritable = [repr(_short(name)) for name in counts if "\0" in name or _is_broken(name)]
+    unwritable = [repr(_short(name)) for name in counts if not is_writable(name)]
     if unwritable:
         raise ValueError(
             f"obs[{labels_key!r}] holds labels that no file can hold: {_some(unwritable)}; expected text without null characters "
@@ -178,14 +178,6 @@ def _plain(label: str) -> str:
     except ValueError:
         visible = "".join(c for c in unicodedata.normalize("NFKC", label) if unicodedata.category(c) != "Cf")
         return " ".join(visible.casefold().split())
-
-
-def _is_broken(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return True
-    return False
 
 
 def _short(text: str) -> str:

@@ -145,7 +145,9 @@ class ReportMixin:
         note = {
             "held-out cells": confidence.note,
             "called by": "Students that did not see them, without the Teacher",
-            "temperature": temperatures if len(temperatures) > 1 else next(iter(temperatures.values())),
+            "temperature of the Student that answers": temperatures
+            if len(temperatures) > 1
+            else next(iter(temperatures.values())),
         }
         return Report(
             np.array(self.labels, dtype=object)[held_out["codes"]],
@@ -234,13 +236,17 @@ def training_facts(
 def _calibrated(held_out: dict[str, np.ndarray], confidence: Confidence) -> np.ndarray:
     """Return the probabilities of held-out cells, from calibrations that were fitted to others measured alike."""
     logits, codes, measured = held_out["logits"], held_out["codes"], held_out["measured"]
-    found = confidence.probabilities(logits, measured)
+    # Of the Students that did not see the cells, not of the one that answers: its temperature is another.
+    allowance = next(iter(confidence.parts.values())).calibration.allowance
+    few = len(codes) < _LEAST_CROSSED
+    found = (
+        confidence.probabilities(logits, measured) if few else crossed_probabilities(logits, codes, allowance=allowance)
+    )
     for pattern in np.unique(measured, axis=0):
         subset = tuple(kind for kind, there in zip(confidence.kinds, pattern, strict=True) if there)
         own = (measured == pattern).all(axis=1)
         # Fewer were not calibrated apart, or say too little of themselves.
         if subset in confidence.parts and own.sum() >= _LEAST_CROSSED:
-            allowance = confidence.parts[subset].calibration.allowance
             found[own] = crossed_probabilities(logits[own], codes[own], allowance=allowance)
     return found
 

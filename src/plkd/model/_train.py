@@ -26,10 +26,19 @@ from plkd.model._grow import given_split, join_earlier, raise_weights, say_forgo
 from plkd.model._report import training_facts
 from plkd.model._unlabeled import check_other, join_unlabeled, sure_calls
 from plkd.module import PLKDModule
-from plkd.nn import Student
+from plkd.nn import Student, dense
 from plkd.patterns import PatternSet
 from plkd.presets import Preset, StudentTraining, TeacherTraining
-from plkd.train import DistillationPlan, ReferenceData, Split, TeacherPlan, feature_weights, run_phase, split_cells
+from plkd.train import (
+    DistillationPlan,
+    ReferenceData,
+    Split,
+    TeacherPlan,
+    check_converged,
+    feature_weights,
+    run_phase,
+    split_cells,
+)
 from plkd.train._check import check_settings, check_split
 from plkd.train._checkpoint import Checkpoint, best_weights, digest, folds_path, history_of, read_checkpoint
 from plkd.train._gains import set_gains
@@ -40,6 +49,8 @@ from plkd.train._sampler import label_prior
 logger = logging.getLogger("plkd")
 
 _CHECKPOINT = "training.safetensors"
+#: Cells that are looked at where all would say no more.
+_SOME = 256
 
 
 class TrainingMixin:
@@ -57,6 +68,10 @@ class TrainingMixin:
     confidence_: dict[str, Any] | None
     held_out_: dict[str, np.ndarray] | None
     validation_indices_: np.ndarray
+    #: Which cells ``train_indices_`` and the like are numbers of, and the sizes asked for. Saved with the model.
+    split_of_: dict[str, Any] | None = None
+    #: Whether the Teacher learned what the Student did; not with ``kd_weight=0``. Saved with the model.
+    teacher_trained_: bool = True
     #: Whether the model has labels of a second reference and did not train with them yet. Saved with the model.
     grown_: bool = False
     adata: AnnData | MuData | None
@@ -101,7 +116,8 @@ class TrainingMixin:
             As in scvi-tools. On a GPU that knows it, mixed precision (bfloat16) is used unless ``precision`` is given.
         train_size, validation_size
             Shares of the labelled cells to train on and to hold out; what is left over is not used. Whole batches are
-            held out where every label can spare them, otherwise a part of every label; the log says which.
+            held out where every label can spare them, otherwise a part of every label; the log says which. A model that
+            trains on holds out the same cells again.
         batch_size
             Cells per training mini-batch of both phases; None takes the preset's.
         early_stopping
@@ -129,12 +145,15 @@ class TrainingMixin:
         earlier
             Another labelled data set, with the reference's columns, that trains beside it: for a model that learns on
             (:meth:`load_query_data`), the reference it was trained on before. Cells whose labels the model does not know count as
-            unlabelled. Neither changed nor stored. None: the reference alone.
+            unlabelled. Neither changed nor stored. Of those held out the model may know some from before; its own scores
+            of them look too good. None: the reference alone.
 
         Raises
         ------
         TypeError
             If an argument or a setting does not exist; raised before any work.
+        RuntimeError
+            If a phase diverged; the model then counts as not trained.
         ValueError
             If the sizes do not fit, the model has no reference, or ``unlabeled`` or ``earlier`` cannot be aligned, as in
             :meth:`predict`.
@@ -177,6 +196,11 @@ class TrainingMixin:
         if unlabeled is not None:
             check_other(unlabeled, self.adata, "unlabeled")
             cells = join_unlabeled(reference, unlabeled, self._specs, keys["batch_key"])
+        sizes, as_before = (train_size, validation_size), False
+        if "external_indexing" not in (datasplitter_kwargs or {}):
+            before = self._split_before(attached, sizes)
+            as_before = before is not None
+            datasplitter_kwargs = {"external_indexing": before} if as_before else datasplitter_kwargs
         if cells is not attached and "external_indexing" in (datasplitter_kwargs or {}):
             datasplitter_kwargs = {"external_indexing": given_split(attached, reference, **(datasplitter_kwargs or {}))}
         cells = cells.spooled()
@@ -189,6 +213,8 @@ class TrainingMixin:
             measured=cells.measured(),
             **(datasplitter_kwargs or {}),
         )
+        if as_before:
+            split = dataclasses.replace(split, note=f"the {len(split.validation)} cells held out before stay so")
         run = {
             "max_epochs": max_epochs,
             "teacher": dataclasses.asdict(teacher),
@@ -198,6 +224,7 @@ class TrainingMixin:
                 self.labels,
                 cells.labels,
                 cells.batch,
+                *_look(cells),
             ),
             "patterns": digest(self._patterns.membership.indptr, self._patterns.membership.indices),
             "preset": self._settings.to_dict(),
@@ -226,6 +253,7 @@ class TrainingMixin:
         without = f", {len(split.unlabeled)} cells without a label" if len(split.unlabeled) else ""
         logger.info("Training on %d cells%s; %s", len(split.train), without, split.note)
         # Of the weights that change from here on; a run that is cut off must not leave them to others.
+        of_teacher = (self.confidence_ or {}).get("teacher")
         self.confidence_ = self.held_out_ = None
         if resumed is None and self.grown_:
             self._raise_weights(cells, split)
@@ -247,14 +275,21 @@ class TrainingMixin:
         with _timed(seconds, "student"):
             self._train_student(student, cells, split, common, resumed)
         self._fit_confidence(left_out, cells, split, teacher=student.kd_weight > 0)
+        if student.kd_weight == 0 and self.confidence_ is not None:
+            self.confidence_["teacher"] = of_teacher  # it is as it was
         self.training_ = training_facts(
             reference, self.labels, split, seconds=seconds, device=self.module.student.head.weight.device
+        )
+        # A Teacher that was trained before, on the same labels, still is.
+        self.teacher_trained_ = student.kd_weight > 0 or (
+            self.is_trained_ and not self.grown_ and self.teacher_trained_
         )
         self.is_trained_, self.grown_ = True, False
         # Cells of other data sets are numbered behind the reference's, and none of its.
         self.train_indices_, self.validation_indices_, self.test_indices_, self.doubtful_indices_ = (
             part[part < attached.n_obs] for part in (split.train, split.validation, split.test, split.doubtful)
         )
+        self.split_of_ = {"cells": digest(attached.labels, attached.batch), "sizes": sizes}
         if checkpoint is not None:
             checkpoint.remove()
 
@@ -269,6 +304,25 @@ class TrainingMixin:
         check_settings("teacher", preset.teacher_training)
         check_settings("student", preset.student_training)
         return preset.teacher_training, preset.student_training
+
+    def _split_before(self, attached: Cells, sizes: tuple[float, float | None]) -> list[np.ndarray] | None:
+        """Return training, validation and test cells of the training before; None: there was none, or it was of other cells.
+
+        What trained once cannot be held out any more: scores of it would look too good.
+        """
+        if (
+            not self.is_trained_
+            or self.split_of_ is None
+            or self.split_of_["cells"] != digest(attached.labels, attached.batch)
+        ):
+            return None
+        if tuple(self.split_of_["sizes"]) != sizes:
+            logger.warning(
+                "train_size and validation_size are not those of the training before: cells are held out that have trained, and "
+                "scores of them look too good. Fix: a new model, `PLKD(adata)`."
+            )
+            return None
+        return [np.union1d(self.train_indices_, self.doubtful_indices_), self.validation_indices_, self.test_indices_]
 
     def _checkpoint(
         self, folder: Path | None, run: dict[str, Any], split: Split
@@ -345,6 +399,12 @@ class TrainingMixin:
         self, network: Any, cells: Cells, split: Split, logits_of: Callable[[np.ndarray], np.ndarray]
     ) -> None:
         names = [spec.called for spec in self._specs]
+        try:
+            phase = "teacher" if network is self.module.teacher else "student"
+            check_converged(network, logits_of(split.train[:_SOME]), phase)
+        except RuntimeError:
+            self.is_trained_ = False  # nor is a model that was trained before any more
+            raise
         set_gains(network.gain, logits_of, cells.labels, cells.measured(), split.validation, names)
 
     def _train_student(
@@ -447,6 +507,14 @@ def _asked(config: Any, kwargs: Any) -> dict[str, dict[str, Any]]:
                 raise TypeError(f"plan_kwargs[{phase!r}] is {settings!r}; expected a dict of settings.")
             asked[phase] |= settings
     return asked
+
+
+def _look(cells: Cells) -> list[np.ndarray]:
+    """Return weighted sums over the features of some cells, as whole numbers, to tell other counts apart."""
+    some = cells[np.linspace(0, cells.n_obs - 1, min(cells.n_obs, _SOME)).astype(np.int64)]["x"]
+    # Sums of counts are exact in any order; 1021 is a prime.
+    sums = [dense(x).double() @ (torch.arange(x.shape[1]) % 1021 + 1).double() for x in some.values()]
+    return [np.rint(found.numpy()).astype(np.int64) for found in sums]
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 from plkd.train._cross_fit import cross_fit
 from plkd.train._data import ReferenceData
 from plkd.train._distillation_plan import DistillationPlan
+from plkd.train._diverged import check_converged
 from plkd.train._folds import Folds, make_folds
 from plkd.train._runner import run_phase
 from plkd.train._split import Split, split_cells
@@ -17,6 +18,7 @@ __all__ = [
     "ReferenceData",
     "Split",
     "TeacherPlan",
+    "check_converged",
     "cross_fit",
     "feature_weights",
     "make_folds",

@@ -242,7 +242,7 @@ def read_checkpoint(path: Path, settings: dict[str, Any]) -> dict[str, Any] | No
     """
     if not path.exists():
         return None
-    tensors, metadata = read_safetensors(path)
+    tensors, metadata = read_safetensors(path, fix="delete it; training then starts anew")
     state = json.loads(metadata.get("plkd", "{}"))
     if state.get("format") != FORMAT:
         raise ValueError(
