@@ -22,7 +22,7 @@ _SHOWN = 10
 def patterns(
     collection: Annotated[
         str,
-        typer.Argument(metavar="PATTERNS", help="A .gmt, .csv or .tsv file, or a collection: immune, hallmark, ..."),
+        typer.Argument(metavar="PATTERNS", help="A file of patterns, or a collection: immune, hallmark, ..."),
     ],
     data: Annotated[
         Path, typer.Argument(metavar="DATA", help="The cells: .h5ad, .h5mu or .zarr. Only names are read.")

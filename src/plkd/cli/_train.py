@@ -43,7 +43,7 @@ def train(
     unlabeled_category: Annotated[str, typer.Option(help="Label of the cells that have none.")] = "Unknown",
     patterns: Annotated[
         str | None,
-        typer.Option(help="A .gmt, .csv or .tsv file, or a collection: immune, hallmark, ...; learned if not given."),
+        typer.Option(help="A file of patterns, or a collection: immune, hallmark, ...; learned if not given."),
     ] = None,
     gene_symbols: Annotated[
         str | None, typer.Option(help="Column of var to look up in the patterns, if var_names are other identifiers.")
@@ -122,7 +122,9 @@ def _where(
     pairs = [text.partition("=")[::2] for text in modality]
     wrong = [text for text, (kind, name) in zip(modality, pairs, strict=True) if kind not in KINDS or not name]
     if wrong:
-        raise typer.BadParameter(f"--modality {wrong[0]}: expected rna=NAME, protein=NAME or atac=NAME.")
+        raise typer.BadParameter(
+            f"--modality {wrong[0]}: expected one of {', '.join(f'{kind}=NAME' for kind in KINDS)}."
+        )
     return {**layers, "modalities": {f"{kind}_layer": name for kind, name in pairs}}
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from plkd.data._rows import Rows
+from plkd.patterns import KIND
 
 logger = logging.getLogger("plkd")
 
@@ -54,7 +55,7 @@ def detect_scale(rows: Rows, where: str, *, kind: str = "rna", other_layers: Seq
         if values.size:
             largest = max(largest, float(values.max()))
             whole = whole and bool((np.floor(values) == values).all())
-    if whole:
+    if whole or not KIND[kind].is_counted:
         return "counts"
     if largest < LOG_MAXIMUM and kind != "rna":
         raise ValueError(

@@ -287,12 +287,12 @@ class PLKD(TrainingMixin, ConfidenceMixin, PredictionMixin, ExplanationMixin, Re
         >>> names = {"rna_layer": "rna", "protein_layer": "prot", "atac_layer": "atac"}
         >>> plkd.PLKD.setup_mudata(mdata, labels_key="cell_type", batch_key="batch", modalities=names)
         """
-        loading = check_transfer(kwargs)
         unlabeled_category = unlabeled_text(unlabeled_category)
         layers = {"rna": rna_layer, "protein": protein_layer, "atac": atac_layer}
         # Kinds added later have their argument among kwargs, so that adding one does not touch this signature.
         others = {f"{kind}_layer": kwargs.pop(f"{kind}_layer", None) for kind in KINDS if kind not in layers}
         layers |= {argument.removesuffix("_layer"): layer for argument, layer in others.items()}
+        loading = check_transfer(kwargs)
         if not loading:
             check_container(mdata, MuData, "mdata")
         specs = mudata_specs(mdata, layers, modalities, complete=not loading)

@@ -42,7 +42,7 @@ from plkd.train import (
 from plkd.train._check import check_settings, check_split
 from plkd.train._checkpoint import Checkpoint, best_weights, digest, folds_path, history_of, read_checkpoint
 from plkd.train._gains import set_gains
-from plkd.train._plan import phase_length
+from plkd.train._plan import phase_length, plan_arguments
 from plkd.train._runner import check_config, merge_trainer_kwargs, own_callbacks
 from plkd.train._sampler import label_prior
 
@@ -380,11 +380,13 @@ class TrainingMixin:
         epochs, n_steps = phase_length(settings.max_epochs, "teacher", len(data.sampler))
         plan = TeacherPlan(
             self.module,
-            divergence=settings.divergence,
-            divergence_weight=settings.divergence_weight,
-            modality_dropout=settings.modality_dropout,
-            alignment_weight=settings.alignment_weight if len(np.unique(cells.batch)) > 1 else 0.0,
-            **_optimisation(settings, n_steps, resumed),
+            **plan_arguments(
+                TeacherPlan,
+                settings,
+                alignment_weight=settings.alignment_weight if len(np.unique(cells.batch)) > 1 else 0.0,
+                n_steps=n_steps,
+                **_done(resumed),
+            ),
         )
         module = self.module
         module.teacher.gain.fill_(1)
@@ -437,13 +439,14 @@ class TrainingMixin:
             module,
             logits,
             torch.as_tensor(prior, dtype=torch.float32),
-            kd_weight=settings.kd_weight,
-            temperature=settings.temperature,
-            mixup=settings.mixup if mixed else 0.0,
-            entropy=settings.entropy,
-            entropy_weight=settings.entropy_weight,
-            alignment_weight=settings.alignment_weight if len(self._specs) > 1 or unlabeled else 0.0,
-            **_optimisation(settings, n_steps, resumed),
+            **plan_arguments(
+                DistillationPlan,
+                settings,
+                mixup=settings.mixup if mixed else 0.0,
+                alignment_weight=settings.alignment_weight if len(self._specs) > 1 or unlabeled else 0.0,
+                n_steps=n_steps,
+                **_done(resumed),
+            ),
         )
         module.student.gain.fill_(1)
         self._run(plan, data, settings, epochs, common, resumed)
@@ -534,16 +537,5 @@ def _data(settings: TeacherTraining | StudentTraining, cells: Cells, split: Spli
     )
 
 
-def _optimisation(
-    settings: TeacherTraining | StudentTraining, n_steps: int, resumed: dict[str, Any] | None
-) -> dict[str, Any]:
-    names: Sequence[str] = (
-        "lr",
-        "weight_decay",
-        "optimizer",
-        "schedule",
-        "hide_rate",
-        "label_smoothing",
-    )
-    done = {} if resumed is None else {"first_epoch": resumed["epochs"], "first_step": resumed["steps"]}
-    return {**{name: getattr(settings, name) for name in names}, "n_steps": n_steps, **done}
+def _done(resumed: dict[str, Any] | None) -> dict[str, Any]:
+    return {} if resumed is None else {"first_epoch": resumed["epochs"], "first_step": resumed["steps"]}

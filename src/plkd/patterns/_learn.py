@@ -110,7 +110,7 @@ def learn(
     n_patterns = max(n_patterns, -(-columns.size // max_size))
     n_start = max(1, min(n_patterns, columns.size // min_size))
     # On few features one start of k-means may end badly, and more cost nothing.
-    n_starts = _STARTS if kind == "protein" else 1
+    n_starts = _STARTS if KIND[kind].is_panel else 1
     groups = group(loadings, n_start, min_size=min_size, max_size=max_size, rng=rng, n_starts=n_starts)
     names = _names(KIND[kind].learned, groups, loadings, [features[column] for column in columns])
     rows = np.concatenate([np.sort(columns[members]) for members in groups])
@@ -137,7 +137,7 @@ def _sizes(kind: str, min_size: int | None, max_size: int | None, n_features: in
 
 
 def _n_patterns(kind: str, n_features: int) -> int:
-    if kind == "protein":
+    if KIND[kind].is_panel:
         return int(np.clip(round(np.sqrt(n_features)), 2, _MOST_PATTERNS))
     return int(np.clip(round(np.sqrt(n_features) / 2), 8, _MOST_PATTERNS))
 

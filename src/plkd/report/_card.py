@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from plkd.patterns import KIND
 from plkd.report._plain import facts, in_words
 from plkd.report._report import Report
 from plkd.report._scores import named_scores, number
 
-_WORDS = {"rna": "genes", "protein": "proteins", "atac": "peaks"}
 _INPUT = {"counts": "raw counts", "log": "log-normalised"}
 _MARKUP = re.compile(r"([\\|`*_<>\[\]])")
 
@@ -56,7 +56,7 @@ def as_card(facts_: CardFacts, report: Report | None, description: str | None, l
     license
         Short name of the model's licence, for the header; None leaves it out.
     """
-    reads = " + ".join(f"{n:,} {_WORDS[kind]}" for _, kind, n, _ in facts_.modalities)
+    reads = " + ".join(f"{n:,} {KIND[kind].features}" for _, kind, n, _ in facts_.modalities)
     # Without the seconds: the same training shall give the same card.
     training = {name: value for name, value in facts_.about["training"].items() if name != "seconds"}
     blocks = [
@@ -112,7 +112,7 @@ def _features(facts_: CardFacts) -> str:
     for name, kind, n, scale in facts_.modalities:
         given = _INPUT[scale]
         taken = "raw counts, or log-normalised, which is recognised" if kind == "rna" else given
-        lines.append(f"| {_cell(name)} | {n:,} {_WORDS[kind]} | {given} | {taken} |")
+        lines.append(f"| {_cell(name)} | {n:,} {KIND[kind].features} | {given} | {taken} |")
     return (
         "## Features\n\n"
         + "\n".join(lines)

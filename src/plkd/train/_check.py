@@ -82,7 +82,7 @@ def check_settings(part: str, settings: Any) -> None:
         if get_origin(hints.get(name)) is Literal:
             if not isinstance(value, str) or value not in get_args(hints[name]):
                 _refuse(part, name, value, f"one of {list(get_args(hints[name]))}")
-        elif name in _CHECKS and not _CHECKS[name][0](value):
+        elif not _CHECKS[name][0](value):
             _refuse(part, name, value, _CHECKS[name][1])
 
 

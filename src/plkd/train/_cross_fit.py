@@ -17,7 +17,7 @@ from plkd.nn import InputScaling, Student
 from plkd.presets import StudentSettings, StudentTraining
 from plkd.train._distillation_plan import DistillationPlan
 from plkd.train._folds import Folds
-from plkd.train._plan import phase_length
+from plkd.train._plan import phase_length, plan_arguments
 from plkd.train._sampler import BalancedSampler, label_prior
 from plkd.train._weights import feature_weights
 
@@ -83,18 +83,15 @@ def cross_fit(
                 own,
                 None,
                 torch.as_tensor(prior, dtype=torch.float32),
-                kd_weight=0.0,
-                temperature=1.0,
-                entropy=training.entropy,
-                entropy_weight=training.entropy_weight,
-                alignment_weight=training.alignment_weight if len(module.modalities) > 1 else 0.0,
-                n_steps=0,
-                lr=training.lr,
-                weight_decay=training.weight_decay,
-                optimizer=training.optimizer,
-                schedule=training.schedule,
-                hide_rate=training.hide_rate,
-                label_smoothing=training.label_smoothing,
+                **plan_arguments(
+                    DistillationPlan,
+                    training,
+                    kd_weight=0.0,
+                    temperature=1.0,
+                    mixup=0.0,
+                    alignment_weight=training.alignment_weight if len(module.modalities) > 1 else 0.0,
+                    n_steps=0,
+                ),
             ).to(device)
             _train(plan, cells, train, training, device)
         yield number, network, scaling

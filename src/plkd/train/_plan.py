@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from abc import abstractmethod
 from collections.abc import Iterable
@@ -189,3 +190,24 @@ def phase_length(max_epochs: int | None, phase: str, steps_per_epoch: int) -> tu
     chosen = min(max(math.ceil(_STEPS[phase] / steps_per_epoch), least), most)
     epochs = int(max_epochs) if max_epochs else chosen
     return epochs, epochs * steps_per_epoch
+
+
+def plan_arguments(plan: type[PhasePlan], settings: Any, **instead: Any) -> dict[str, Any]:
+    """Return the arguments of a plan that are settings of its phase, by name.
+
+    Parameters
+    ----------
+    plan
+        Class of the plan.
+    settings
+        The phase's part of a preset; what the plan does not take is of the loader or the trainer.
+    **instead
+        Arguments that are no settings, or not as asked for.
+    """
+    taken = {
+        name
+        for cls in plan.__mro__
+        if issubclass(cls, PhasePlan)
+        for name in inspect.signature(cls.__init__).parameters
+    }
+    return {name: value for name, value in vars(settings).items() if name in taken} | instead
