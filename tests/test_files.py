@@ -150,8 +150,8 @@ class TestDamage:
             read_annotator(tmp_path)
 
 
-def test_every_changed_byte_of_a_real_annotator_is_found(tmp_path):
-    """Of tensors, JSON and the safetensors header, and at every fourth length of what is left when it is cut short."""
+def test_changed_bytes_of_a_real_annotator_are_found(tmp_path):
+    """Every third of tensors, JSON and the safetensors header; and at every tenth length when it is cut short."""
     good = (FIXTURE / FILE_NAME).read_bytes()
     bad = tmp_path / FILE_NAME
 
@@ -160,9 +160,9 @@ def test_every_changed_byte_of_a_real_annotator_is_found(tmp_path):
         with pytest.raises(ValueError, match="its checksum does not fit"):
             read_annotator(tmp_path)
 
-    for place in range(len(good)):
+    for place in range(0, len(good), 3):
         is_found(good[:place] + bytes([good[place] ^ (1 << place % 8)]) + good[place + 1 :])
-    for length in range(0, len(good), 4):
+    for length in range(0, len(good), 10):
         is_found(good[:length])
     is_found(good + b"\0")
     # A header length that reaches far beyond the file.

@@ -93,8 +93,8 @@ def test_the_output_has_the_querys_form(joint_files, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--modality", "gex=rna"], "--modality gex=rna: expected rna=NAME, protein=NAME or atac=NAME"),
-        (["--modality", "rna"], "--modality rna: expected rna=NAME"),
+        (["--modality", "gex=rna"], "--modality gex=rna: expected one of rna=NAME, protein=NAME, atac=NAME"),
+        (["--modality", "rna"], "--modality rna: expected one of rna=NAME"),
         (["--layer", "counts"], "--layer and --protein-obsm-key are for .h5ad files"),
     ],
 )

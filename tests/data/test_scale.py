@@ -66,7 +66,7 @@ def test_negative_values_are_refused_with_the_layers_there_are_and_raw(fmt):
     centred = COUNTS - COUNTS.mean(axis=0)
     with pytest.raises(ValueError, match=r"adata\.X holds negative values \(lowest -\d") as caught:
         detect_scale(Rows(fmt(centred)), "adata.X", other_layers=["counts", "spliced"])
-    for expected in ("Layers there are: ['counts', 'spliced']", "adata.raw.to_adata()", "layer='counts'"):
+    for expected in ("Layers there are: ['counts', 'spliced']", "adata.raw.to_adata()", "`layer=` at setup"):
         assert expected in str(caught.value)
 
 

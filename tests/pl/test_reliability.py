@@ -41,8 +41,8 @@ def test_several_frames_are_told_apart_and_named_with_their_error(calls):
     ax = pl.reliability(truth, {"calibrated": frame, "uncalibrated": sharper})
     legend = [text.get_text() for text in ax.get_legend().get_texts()]
     assert legend == [
-        f"calibrated: error {metrics.calibration_error(truth, frame):.3f}",
-        f"uncalibrated: error {metrics.calibration_error(truth, sharper):.3f}",
+        f"calibrated: calibration error {metrics.calibration_error(truth, frame):.3f}",
+        f"uncalibrated: calibration error {metrics.calibration_error(truth, sharper):.3f}",
     ]
     first, second = (container.lines[0] for container in ax.containers)
     assert first.get_color() != second.get_color()

@@ -4,6 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
+from mudata import MuData
 
 from plkd import pl
 from plkd.pl._style import point_styles
@@ -75,20 +76,38 @@ def test_too_few_cells_are_refused(cells):
         pl.umap(cells[:4], "batch")
 
 
-def test_legend_lists_the_labels_of_one_column_after_the_other(cells):
+def legend_of(panel):
+    """Return colours by label, and the labels as they stand in the legend; nothing where there is none."""
+    legend = panel.get_legend()
+    if legend is None:
+        return {}, []
+    texts = [text.get_text() for text in legend.get_texts()]
+    handles = [tuple(handle.get_facecolor()[0]) for handle in legend.legend_handles]
+    return {text.split("  ")[1]: colour for text, colour in zip(texts, handles, strict=True)}, texts
+
+
+def test_columns_of_other_labels_have_a_legend_each(cells):
     cells.obs["batch"] = cells.obs["batch"].astype(str).str.replace("batch", "a")
     axes = pl.umap(cells, ["cell_type", "batch"])
-    legend = [text.get_text() for text in axes[-1].get_legend().get_texts()]
-    assert legend == ["1  type_0", "2  type_1", "3  type_2", "4  a_0", "5  a_1"]
+    (types, first), (batches, second) = map(legend_of, axes)
+    assert (first, second) == (["1  type_0", "2  type_1", "3  type_2"], ["1  a_0", "2  a_1"])
+    assert types["type_0"] == batches["a_0"]
 
 
-def test_labels_of_another_column_start_with_the_clearest_styles_and_shared_ones_keep_theirs(cells):
+def test_columns_that_share_labels_share_styles_and_a_legend(cells):
     cells.obs["again"] = cells.obs["cell_type"].astype(str).where(np.arange(40) > 5, "type_9")
-    legend = pl.umap(cells, ["cell_type", "again", "batch"])[-1].get_legend()
-    by_label = {
-        text.get_text().split("  ")[1]: handle.get_facecolor()[0].tolist()
-        for text, handle in zip(legend.get_texts(), legend.legend_handles, strict=True)
-    }
-    assert list(by_label) == ["type_0", "type_1", "type_2", "type_9", "batch_0", "batch_1"]
-    assert by_label["batch_0"] == by_label["type_0"]
-    assert len({tuple(by_label[f"type_{i}"]) for i in (0, 1, 2, 9)}) == 4
+    axes = pl.umap(cells, ["cell_type", "again", "batch"])
+    first, (together, texts), (batches, _) = map(legend_of, axes)
+    assert first == ({}, [])
+    assert texts == ["1  type_0", "2  type_1", "3  type_2", "4  type_9"]
+    assert len(set(together.values())) == 4
+    assert list(batches) == ["batch_0", "batch_1"]
+
+
+def test_cells_of_a_mudata_are_drawn_by_its_own_columns(cells):
+    mdata = MuData({"rna": cells.copy(), "prot": cells[:, :5].copy()})
+    mdata.obs["type"] = cells.obs["cell_type"].astype(str)
+    mdata.obsm["X_plkd"] = cells.obsm["X_plkd"]
+    drawn, expected = pl.umap(mdata, "type"), pl.umap(cells, "cell_type")
+    for ours, theirs in zip(drawn.collections, expected.collections, strict=True):
+        np.testing.assert_array_equal(ours.get_offsets(), theirs.get_offsets())

@@ -105,8 +105,8 @@ def check_values(values: np.ndarray, where: str, *, kind: str = "rna", other_lay
     if lowest < 0:
         raise ValueError(
             f"{where} holds negative values (lowest {lowest:.3g}), so it was scaled or centred; expected raw counts or "
-            f"log-normalised values.{_layers(other_layers)} Fix: name the counts, `layer='counts'`, or take them from "
-            ".raw: `adata = adata.raw.to_adata()`."
+            f"log-normalised values.{_layers(other_layers)} Fix: take the counts from where they were not scaled, a layer "
+            "(`layer=` at setup, `adata.X = adata.layers[...]` in a query) or .raw (`adata = adata.raw.to_adata()`)."
         )
 
 

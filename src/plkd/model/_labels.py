@@ -145,13 +145,22 @@ def _say_how_values_are_read(column: pd.Series, labels: np.ndarray, key: str) ->
 
 def _say_what_looks_alike(counts: Mapping[str, int], key: str, unlabeled_category: str) -> None:
     """Warn of labels that may be meant as one, or as none."""
+    for name in sorted(counts):
+        if name != unlabeled_category and _plain(name) == _plain(unlabeled_category):
+            logger.warning(
+                "%d cells of obs[%r] are labelled %r, which is learned as a type. If they have no label: unlabeled_category=%r",
+                counts[name],
+                key,
+                name,
+                name,
+            )
     alike = defaultdict(list)
-    for name in sorted({*counts, unlabeled_category}):
+    for name in sorted(counts):
         alike[_plain(name)].append(repr(_short(name)))
     doubtful = [" and ".join(names) for names in alike.values() if len(names) > 1]
     if doubtful:
         logger.warning(
-            "Labels of obs[%r] (or unlabeled_category) that differ only by case, spaces or the way characters or numbers "
+            "Labels of obs[%r] that differ only by case, spaces or the way characters or numbers "
             "are written, and count as different: %s",
             key,
             _some(doubtful),

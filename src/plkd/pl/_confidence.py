@@ -78,7 +78,7 @@ def confidence_histogram(
     ax.set_xlim(0, 1)
     ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     ax.set_xlabel("Confidence of the call")
-    ax.set_ylabel("Cells")
+    ax.set_ylabel("Cells (log scale)")
     # Above the axes: there is no corner that no cells can reach.
     ax.legend(
         frameon=False,

@@ -66,7 +66,7 @@ def reliability(
     ax.plot([0, 1], [0, 1], color="0.6", linewidth=1, zorder=1)
     above = ax.inset_axes((0, 1.03, 1, 0.2), sharex=ax)
     for (name, table), (colour, marker, line) in zip(bins.items(), _STYLES, strict=False):
-        _draw_bins(ax, table, f"{name}: error {errors[name]:.3f}".lstrip(": "), colour, marker, line)
+        _draw_bins(ax, table, f"{name}: calibration error {errors[name]:.3f}".lstrip(": "), colour, marker, line)
         _draw_histogram(
             above, check_calls(truth, frames[name]).confidence, colour, line, filled=len(above.patches) == 0
         )

@@ -11,6 +11,7 @@ import pandas as pd
 from anndata import AnnData
 from matplotlib.axes import Axes
 from matplotlib.patheffects import withStroke
+from mudata import MuData
 from scipy import sparse
 
 from plkd._arguments import array_of, check_type, check_whole, names_of
@@ -21,7 +22,7 @@ _LEGEND_ROWS = 24
 
 
 def umap(
-    adata: AnnData,
+    adata: AnnData | MuData,
     color: str | Sequence[str],
     *,
     use_rep: str = "X_plkd",
@@ -36,8 +37,8 @@ def umap(
     adata
         Cells with the latent space in ``obsm[use_rep]``; not changed.
     color
-        Column of ``adata.obs``, or several, one panel each on the same map. Labels get a colour, which is the same in
-        every panel, and a number; numeric columns, such as a confidence, a colour bar.
+        Column of ``adata.obs``, or several, one panel each on the same map. Labels get a colour and a number, which are the
+        same in all panels of columns that share labels; numeric columns, such as a confidence, a colour bar.
     use_rep
         Key of ``adata.obsm``, e.g. where ``model.get_latent_representation(adata)`` was put.
     n_neighbors
@@ -49,7 +50,7 @@ def umap(
 
     Returns
     -------
-    The Axes, or for several columns an array of them. The legend stands right of the last panel with labels.
+    The Axes, or for several columns an array of them. A legend stands right of the last panel with its labels.
 
     Raises
     ------
@@ -69,7 +70,7 @@ def umap(
 
 
 def draw_umap(
-    adata: AnnData,
+    adata: AnnData | MuData,
     color: str | Sequence[str],
     *,
     use_rep: str,
@@ -79,7 +80,7 @@ def draw_umap(
     high_on_top: bool,
 ) -> Axes | np.ndarray:
     """Draw as :func:`umap` does; low numbers on top, as of a confidence, or high ones."""
-    check_type("adata", adata, AnnData, "an AnnData")
+    check_type("adata", adata, AnnData | MuData, "an AnnData or a MuData")
     check_whole("n_neighbors", n_neighbors, 2)
     check_whole("random_state", random_state, 0)
     names = [color] if isinstance(color, str) else names_of("color", color, '["cell_type"]')
@@ -95,11 +96,11 @@ def draw_umap(
         )
     latent = _latent(adata.obsm[use_rep], f"adata.obsm[{use_rep!r}]")
     columns = {name: adata.obs[name] for name in names}
-    styles = _styles([column for column in columns.values() if not _is_number(column)])
-    labels = list(styles)
+    styles = _styles({name: column for name, column in columns.items() if not _is_number(column)})
+    last = {id(own): name for name, own in styles.items()}
     if ax is None:
-        room = -(-len(labels) // _LEGEND_ROWS) * (0.6 + label_room([shorten(label) for label in labels], _font(labels)))
-        side = 4.2 if len(labels) <= _LEGEND_ROWS else 5.2
+        room = sum(_room(list(styles[name])) for name in last.values())
+        side = 4.2 if all(len(own) <= _LEGEND_ROWS for own in styles.values()) else 5.2
         _, ax = plt.subplots(1, len(names), figsize=(side * len(names) + room, side), layout="constrained")
     axes = np.ravel(np.asarray(ax, dtype=object))
     if len(axes) != len(names):
@@ -107,21 +108,19 @@ def draw_umap(
     places = _coordinates(latent, n_neighbors, random_state)
     for panel in axes:
         check_axes(panel)
-    last = None
     for panel, (name, column) in zip(axes, columns.items(), strict=True):
         if _is_number(column):
             _draw_numbers(panel, places, column.to_numpy(dtype=float), high_on_top=high_on_top)
         else:
-            _draw_labels(panel, places, _as_text(column), styles)
-            last = panel
+            _draw_labels(panel, places, _as_text(column), styles[name])
+            if last[id(styles[name])] == name:
+                _legend(panel, styles[name])
         panel.set_title(name, fontsize="medium")
         panel.set_xlabel("UMAP 1")
         panel.set_ylabel("UMAP 2")
         panel.set_xticks([])
         panel.set_yticks([])
         panel.spines[["top", "right"]].set_visible(False)
-    if last is not None:
-        _legend(last, styles)
     return axes[0] if isinstance(color, str) else axes
 
 
@@ -165,19 +164,21 @@ def _as_text(column: pd.Series) -> np.ndarray:
     )
 
 
-def _styles(columns: list[pd.Series]) -> dict[str, tuple[str, str]]:
-    """Return colour and marker of each label in use, column by column, by name.
-
-    Columns that share labels share their styles; one of labels of its own, such as batches beside types, starts anew with the
-    clearest.
-    """
-    styles: dict[str, tuple[str, str]] = {}
-    for column in columns:
+def _styles(columns: dict[str, pd.Series]) -> dict[str, dict[str, tuple[str, str]]]:
+    """Return by column the colour and marker of each label; columns that share a label have one dict together."""
+    found: dict[str, dict[str, tuple[str, str]]] = {}
+    for name, column in columns.items():
         own = sorted(set(_as_text(column)) - {None})
+        styles = next((styles for styles in found.values() if not styles.keys().isdisjoint(own)), {})
         new = [label for label in own if label not in styles]
-        used = len(styles) if len(new) < len(own) else 0
-        styles |= dict(zip(new, point_styles(used + len(new))[used:], strict=True))
-    return styles
+        styles.update(zip(new, point_styles(len(styles) + len(new))[len(styles) :], strict=True))
+        found[name] = styles
+    return found
+
+
+def _room(labels: list[str]) -> float:
+    """Return the width of a legend in inches."""
+    return -(-len(labels) // _LEGEND_ROWS) * (0.6 + label_room([shorten(label) for label in labels], _font(labels)))
 
 
 def _point_size(n_obs: int) -> float:
