@@ -211,10 +211,9 @@ class Preset:
 
     Examples
     --------
-    >>> from plkd import presets
     >>> plkd.presets.paper.teacher.depth
     2
-    >>> presets.default.replace(teacher={"depth": 3}).teacher.depth
+    >>> plkd.presets.default.replace(teacher={"depth": 3}).teacher.depth
     3
     """
 

@@ -104,6 +104,15 @@ def test_columns_that_share_labels_share_styles_and_a_legend(cells):
     assert list(batches) == ["batch_0", "batch_1"]
 
 
+def test_a_column_that_shares_labels_with_two_others_joins_them(cells):
+    cells.obs["a"], cells.obs["b"], cells.obs["both"] = "a", "b", ["a", "b"] * 20
+    first, second, both = pl.umap(cells, ["a", "b", "both"])
+    assert legend_of(first)[1] == legend_of(second)[1] == []
+    assert legend_of(both)[1] == ["1  a", "2  b"]
+    for panel, label in ((first, "a"), (second, "b")):
+        assert tuple(panel.collections[0].get_facecolor()[0]) == legend_of(both)[0][label]
+
+
 def test_cells_of_a_mudata_are_drawn_by_its_own_columns(cells):
     mdata = MuData({"rna": cells.copy(), "prot": cells[:, :5].copy()})
     mdata.obs["type"] = cells.obs["cell_type"].astype(str)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+import lightning.pytorch as pl
 import numpy as np
 import pytest
 
@@ -76,18 +77,80 @@ def test_cells_that_were_held_out_stay_so(make_model, train, tmp_path, caplog):
         assert f"the {len(parts[1])} cells held out before stay so" in caplog.text
 
 
-def test_other_sizes_draw_anew_and_say_what_that_does(make_model, train, caplog):
+def test_the_same_sizes_in_other_words_are_the_same(make_model, train, caplog):
     model = train(make_model())
+    held_out = model.validation_indices
+    train(model, train_size=0.9, validation_size=0.1)
+    assert model.validation_indices.tolist() == held_out.tolist()
+    assert "too good" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "given", [{"train_size": 0.7}, {"datasplitter_kwargs": {"external_indexing": [range(100), range(100, 120)]}}]
+)
+def test_cells_that_trained_and_are_held_out_now_are_said(make_model, train, caplog, given):
+    model = train(make_model())
+    assert "too good" not in caplog.text
     with caplog.at_level(logging.WARNING, logger="plkd"):
-        train(model, train_size=0.7)
-    assert len(model.validation_indices) == 36
-    assert "scores of them look too good" in caplog.text
+        train(model, **given)
+    assert "Cells are held out that have trained before" in caplog.text
 
 
-def test_a_reference_of_other_labels_is_divided_anew(make_model, make_adata, train, tmp_path):
+@pytest.mark.parametrize("change", ["other labels", "another order"])
+def test_another_reference_is_divided_anew_and_that_is_said(make_model, make_adata, train, tmp_path, caplog, change):
     model = train(make_model())
     model.save(tmp_path / "model")
-    other = make_adata(n_obs=150, seed=5)
+    order = np.argsort(model.adata.obs["cell_type"].to_numpy(), kind="stable")
+    other = make_adata(seed=5) if change == "other labels" else make_adata()[order].copy()
     loaded = PLKD.load(tmp_path / "model", other)
-    train(loaded)
-    assert len(loaded.train_indices) + len(loaded.doubtful_indices) + len(loaded.validation_indices) == 150
+    with caplog.at_level(logging.WARNING, logger="plkd"):
+        train(loaded)
+    assert "Cells are held out that have trained before, or may have" in caplog.text
+
+
+def test_cells_of_two_references_that_were_held_out_stay_so(make_model, make_adata, train, caplog):
+    first, second = make_adata(seed=1), make_adata(60, seed=2)
+    second.obs_names = "second_" + second.obs_names
+    grown = PLKD.load_query_data(second, train(make_model(first)))
+    train(grown, earlier=first)
+    kept = [part.tolist() for part in grown.split_of_["parts"]]
+    assert len(kept[1]) > len(grown.validation_indices)
+    with caplog.at_level(logging.INFO, logger="plkd"):
+        train(grown, earlier=first)
+    assert f"the {len(kept[1])} cells held out before stay so" in caplog.text
+    assert [part.tolist() for part in grown.split_of_["parts"]] == kept
+
+
+def test_a_query_that_teaches_changes_nothing_of_that(make_model, make_adata, train):
+    model = train(make_model(), unlabeled=make_adata(50, seed=3))
+    held_out = model.validation_indices
+    train(model, unlabeled=make_adata(40, seed=4))
+    assert model.validation_indices.tolist() == held_out.tolist()
+
+
+def test_a_run_that_was_cut_off_holds_out_the_same_cells_when_it_is_started_anew(make_model, train):
+    class Cut(pl.Callback):
+        def on_train_epoch_start(self, trainer, pl_module):
+            if pl_module.phase == "student":
+                raise RuntimeError("power cut")
+
+    model = make_model()
+    with pytest.raises(RuntimeError, match="power cut"):
+        train(model, callbacks=[Cut()])
+    held_out = model.split_of_["parts"][1]
+    train(model)
+    assert model.validation_indices.tolist() == held_out.tolist()
+
+
+def test_a_second_training_is_resumed_in_another_object(make_model, train, tmp_path):
+    class Cut(pl.Callback):
+        def on_train_epoch_start(self, trainer, pl_module):
+            if pl_module.phase == "student":
+                raise RuntimeError("power cut")
+
+    model = train(make_model())
+    held_out = model.validation_indices
+    with pytest.raises(RuntimeError, match="power cut"):
+        train(model, callbacks=[Cut()], checkpoint_dir=tmp_path)
+    again = train(make_model(), checkpoint_dir=tmp_path)
+    assert again.validation_indices.tolist() == held_out.tolist()

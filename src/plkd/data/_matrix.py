@@ -32,6 +32,8 @@ def get_matrix(adata: AnnData, layer: str | None, *, called: str = "adata") -> t
         try:
             matrix = adata.X
         except (ValueError, IndexError, TypeError) as error:
+            if not adata.is_view:
+                raise
             # A view of a file that h5py or scipy cannot read: its rows run backwards, say.
             raise ValueError(
                 f"{called}.X cannot be read through this view of a file ({error}). Fix: choose by names or numbers, e.g. "

@@ -68,7 +68,7 @@ class ReportMixin:
         -----
         In training, Students of the model's settings learn without a part of the reference each (whole batches where there
         are at least three) and call the cells left out; these calls are what is scored, and each cell's probabilities come from a
-        calibration that was fitted to other cells. Those Students learn from the labels alone, without the Teacher. A model
+        calibration that was fitted to other cells (of fewer than 20 cells: from the model's own). Those Students learn from the labels alone, without the Teacher. A model
         that was not calibrated (``n_folds=0``) is scored itself, on its validation cells.
 
         Examples
@@ -234,7 +234,10 @@ def training_facts(
 
 
 def _calibrated(held_out: dict[str, np.ndarray], confidence: Confidence) -> np.ndarray:
-    """Return the probabilities of held-out cells, from calibrations that were fitted to others measured alike."""
+    """Return the probabilities of held-out cells, from calibrations that were fitted to others measured alike.
+
+    Of fewer than 20 cells in all: from the model's own.
+    """
     logits, codes, measured = held_out["logits"], held_out["codes"], held_out["measured"]
     # Of the Students that did not see the cells, not of the one that answers: its temperature is another.
     allowance = next(iter(confidence.parts.values())).calibration.allowance

@@ -26,7 +26,7 @@ from plkd.model._grow import given_split, join_earlier, raise_weights, say_forgo
 from plkd.model._report import training_facts
 from plkd.model._unlabeled import check_other, join_unlabeled, sure_calls
 from plkd.module import PLKDModule
-from plkd.nn import Student, dense
+from plkd.nn import SparseRows, Student, Values
 from plkd.patterns import PatternSet
 from plkd.presets import Preset, StudentTraining, TeacherTraining
 from plkd.train import (
@@ -68,7 +68,7 @@ class TrainingMixin:
     confidence_: dict[str, Any] | None
     held_out_: dict[str, np.ndarray] | None
     validation_indices_: np.ndarray
-    #: Which cells ``train_indices_`` and the like are numbers of, and the sizes asked for. Saved with the model.
+    #: Which cells trained and were held out last, of which reference, and the sizes asked for. Saved with the model.
     split_of_: dict[str, Any] | None = None
     #: Whether the Teacher learned what the Student did; not with ``kd_weight=0``. Saved with the model.
     teacher_trained_: bool = True
@@ -145,15 +145,15 @@ class TrainingMixin:
         earlier
             Another labelled data set, with the reference's columns, that trains beside it: for a model that learns on
             (:meth:`load_query_data`), the reference it was trained on before. Cells whose labels the model does not know count as
-            unlabelled. Neither changed nor stored. Of those held out the model may know some from before; its own scores
-            of them look too good. None: the reference alone.
+            unlabelled. Neither changed nor stored. In the first training some may be held out that the model knows from before;
+            scores of them look too good. None: the reference alone.
 
         Raises
         ------
         TypeError
             If an argument or a setting does not exist; raised before any work.
         RuntimeError
-            If a phase diverged; the model then counts as not trained.
+            If a phase diverged; the model then counts as not trained. If a Student of the folds did, it is as it was.
         ValueError
             If the sizes do not fit, the model has no reference, or ``unlabeled`` or ``earlier`` cannot be aligned, as in
             :meth:`predict`.
@@ -196,13 +196,15 @@ class TrainingMixin:
         if unlabeled is not None:
             check_other(unlabeled, self.adata, "unlabeled")
             cells = join_unlabeled(reference, unlabeled, self._specs, keys["batch_key"])
-        sizes, as_before = (train_size, validation_size), False
-        if "external_indexing" not in (datasplitter_kwargs or {}):
-            before = self._split_before(attached, sizes)
-            as_before = before is not None
-            datasplitter_kwargs = {"external_indexing": before} if as_before else datasplitter_kwargs
-        if cells is not attached and "external_indexing" in (datasplitter_kwargs or {}):
-            datasplitter_kwargs = {"external_indexing": given_split(attached, reference, **(datasplitter_kwargs or {}))}
+        asked = (datasplitter_kwargs or {}).get("external_indexing")
+        sizes = (train_size, 1 - train_size if validation_size is None else validation_size)
+        names = [data.obs_names for data in (self.adata, earlier) if data is not None]
+        known = digest(*(np.asarray(own, dtype=object) for own in names), reference.labels, reference.batch)
+        before = self._split_before(known, sizes) if asked is None else None
+        if before is not None:
+            datasplitter_kwargs = {"external_indexing": before}
+        elif asked is not None and cells is not attached:
+            datasplitter_kwargs = {"external_indexing": given_split(attached, reference, asked)}
         cells = cells.spooled()
         split = split_cells(
             cells.labels,
@@ -213,8 +215,10 @@ class TrainingMixin:
             measured=cells.measured(),
             **(datasplitter_kwargs or {}),
         )
-        if as_before:
+        if before is not None:
             split = dataclasses.replace(split, note=f"the {len(split.validation)} cells held out before stay so")
+        else:
+            self._say_what_trained(known, split)
         run = {
             "max_epochs": max_epochs,
             "teacher": dataclasses.asdict(teacher),
@@ -224,14 +228,14 @@ class TrainingMixin:
                 self.labels,
                 cells.labels,
                 cells.batch,
-                *_look(cells),
+                *([] if folder is None else _look(cells)),
             ),
             "patterns": digest(self._patterns.membership.indptr, self._patterns.membership.indices),
             "preset": self._settings.to_dict(),
             "early_stopping": early_stopping,
             "train_size": train_size,
             "validation_size": validation_size,
-            "external_indexing": digest(*((datasplitter_kwargs or {}).get("external_indexing") or ())),
+            "external_indexing": digest(*(asked or ())),
             **{
                 name: None if other is None else digest(np.asarray(other.obs_names, dtype=object))
                 for name, other in (("unlabeled", unlabeled), ("earlier", earlier))
@@ -253,6 +257,8 @@ class TrainingMixin:
         without = f", {len(split.unlabeled)} cells without a label" if len(split.unlabeled) else ""
         logger.info("Training on %d cells%s; %s", len(split.train), without, split.note)
         # Of the weights that change from here on; a run that is cut off must not leave them to others.
+        trained = np.union1d(split.train, split.doubtful)
+        self.split_of_ = {"cells": known, "sizes": sizes, "parts": [trained, split.validation, split.test]}
         of_teacher = (self.confidence_ or {}).get("teacher")
         self.confidence_ = self.held_out_ = None
         if resumed is None and self.grown_:
@@ -289,7 +295,6 @@ class TrainingMixin:
         self.train_indices_, self.validation_indices_, self.test_indices_, self.doubtful_indices_ = (
             part[part < attached.n_obs] for part in (split.train, split.validation, split.test, split.doubtful)
         )
-        self.split_of_ = {"cells": digest(attached.labels, attached.batch), "sizes": sizes}
         if checkpoint is not None:
             checkpoint.remove()
 
@@ -305,24 +310,28 @@ class TrainingMixin:
         check_settings("student", preset.student_training)
         return preset.teacher_training, preset.student_training
 
-    def _split_before(self, attached: Cells, sizes: tuple[float, float | None]) -> list[np.ndarray] | None:
-        """Return training, validation and test cells of the training before; None: there was none, or it was of other cells.
+    def _split_before(self, known: str, sizes: tuple[float, float]) -> list[np.ndarray] | None:
+        """Return training, validation and test cells of the training before; None: there was none, or it was another one.
 
         What trained once cannot be held out any more: scores of it would look too good.
         """
-        if (
-            not self.is_trained_
-            or self.split_of_ is None
-            or self.split_of_["cells"] != digest(attached.labels, attached.batch)
-        ):
+        before = self.split_of_
+        if before is None or before["cells"] != known or not np.allclose(before["sizes"], sizes):
             return None
-        if tuple(self.split_of_["sizes"]) != sizes:
+        return before["parts"]
+
+    def _say_what_trained(self, known: str, split: Split) -> None:
+        """Warn where cells are held out that have trained, or may have."""
+        before = self.split_of_
+        if before is None:
+            doubt = self.is_trained_
+        else:
+            doubt = before["cells"] != known or bool(np.isin(split.validation, before["parts"][0]).any())
+        if doubt:
             logger.warning(
-                "train_size and validation_size are not those of the training before: cells are held out that have trained, and "
-                "scores of them look too good. Fix: a new model, `PLKD(adata)`."
+                "Cells are held out that have trained before, or may have: scores of them look too good. Fix: train on with the "
+                "same reference and sizes, or a new model, `PLKD(adata)`."
             )
-            return None
-        return [np.union1d(self.train_indices_, self.doubtful_indices_), self.validation_indices_, self.test_indices_]
 
     def _checkpoint(
         self, folder: Path | None, run: dict[str, Any], split: Split
@@ -516,8 +525,15 @@ def _look(cells: Cells) -> list[np.ndarray]:
     """Return weighted sums over the features of some cells, as whole numbers, to tell other counts apart."""
     some = cells[np.linspace(0, cells.n_obs - 1, min(cells.n_obs, _SOME)).astype(np.int64)]["x"]
     # Sums of counts are exact in any order; 1021 is a prime.
-    sums = [dense(x).double() @ (torch.arange(x.shape[1]) % 1021 + 1).double() for x in some.values()]
+    sums = [_weighted_sum(x) for x in some.values()]
     return [np.rint(found.numpy()).astype(np.int64) for found in sums]
+
+
+def _weighted_sum(x: Values) -> torch.Tensor:
+    if not isinstance(x, SparseRows):
+        return x.double() @ (torch.arange(x.shape[1]) % 1021 + 1).double()
+    values = x.values.double() * (x.columns % 1021 + 1)
+    return torch.zeros(x.shape[0], dtype=torch.float64).index_add_(0, x.rows, values)
 
 
 @contextmanager

@@ -17,7 +17,7 @@ class Kind(NamedTuple):
     is_panel: bool = False
     """Whether features are chosen by hand: panels hold tens of them where data hold thousands of genes or peaks."""
     is_counted: bool = True
-    """Whether its values are counts; those that are not whole are refused then. False: its scaling takes any that are not negative."""
+    """Whether its values are counts; what looks normalised is refused then, but of RNA. False: its scaling takes any that are not negative."""
     learned_from: int = 5000
     """Cells that learned patterns are computed from; more change little and cost time."""
 

@@ -166,14 +166,20 @@ def _as_text(column: pd.Series) -> np.ndarray:
 
 def _styles(columns: dict[str, pd.Series]) -> dict[str, dict[str, tuple[str, str]]]:
     """Return by column the colour and marker of each label; columns that share a label have one dict together."""
-    found: dict[str, dict[str, tuple[str, str]]] = {}
+    groups: list[tuple[list[str], list[str]]] = []
     for name, column in columns.items():
         own = sorted(set(_as_text(column)) - {None})
-        styles = next((styles for styles in found.values() if not styles.keys().isdisjoint(own)), {})
-        new = [label for label in own if label not in styles]
-        styles.update(zip(new, point_styles(len(styles) + len(new))[len(styles) :], strict=True))
-        found[name] = styles
-    return found
+        # A column that shares labels with several joins them.
+        shared = [group for group in groups if not set(own).isdisjoint(group[1])]
+        groups = [group for group in groups if group not in shared]
+        names = [other for group in shared for other in group[0]] + [name]
+        labels = list(dict.fromkeys([label for group in shared for label in group[1]] + own))
+        groups.append((names, labels))
+    found: dict[str, dict[str, tuple[str, str]]] = {}
+    for names, labels in groups:
+        styles = dict(zip(labels, point_styles(len(labels)), strict=True))
+        found |= dict.fromkeys(names, styles)
+    return {name: found[name] for name in columns}
 
 
 def _room(labels: list[str]) -> float:
