@@ -92,12 +92,15 @@ def test_a_view_that_files_cannot_read_is_refused_and_the_fix_works(make_adata, 
     make_adata(fmt=fmt).write_h5ad(tmp_path / "query.h5ad")
     query = read_h5ad(tmp_path / "query.h5ad", backed="r")
     try:
-        query[::-1].X  # noqa: B018 - what anndata reads, plkd does
+        found = query[::-1].X
+        readable = found.shape == query.shape  # anndata 0.13 loses a row of sparse ones
     except (ValueError, IndexError, TypeError):
+        readable = False
+    if readable:
+        np.testing.assert_array_equal(trained.predict(query[::-1])[::-1], trained.predict(query))
+    else:
         with pytest.raises(ValueError, match=r"cannot be read through this view of a file.*Fix: .*to_memory"):
             trained.predict(query[::-1])
-    else:
-        np.testing.assert_array_equal(trained.predict(query[::-1])[::-1], trained.predict(query))
     turned = query[np.arange(query.n_obs)[::-1]]
     np.testing.assert_array_equal(trained.predict(turned)[::-1], trained.predict(query))
     query.file.close()

@@ -29,16 +29,7 @@ def get_matrix(adata: AnnData, layer: str | None, *, called: str = "adata") -> t
         If ``X`` is wanted and there is none, or the matrix holds no real numbers or is broken.
     """
     if layer is None:
-        try:
-            matrix = adata.X
-        except (ValueError, IndexError, TypeError) as error:
-            if not adata.is_view:
-                raise
-            # A view of a file that h5py or scipy cannot read: its rows run backwards, say.
-            raise ValueError(
-                f"{called}.X cannot be read through this view of a file ({error}). Fix: choose by names or numbers, e.g. "
-                f"`{called}[numpy.arange(n)[::-1]]` in place of `{called}[::-1]`, or read it first, `{called}.to_memory()`."
-            ) from error
+        matrix = _read_x(adata, called)
         if matrix is None:
             raise ValueError(f"{called}.X is None; expected counts. Layers there are: {layer_names(adata)}. {_HINT}")
         return check_matrix(matrix, f"{called}.X"), f"{called}.X"
@@ -51,6 +42,25 @@ def get_matrix(adata: AnnData, layer: str | None, *, called: str = "adata") -> t
         )
     where = f"{called}.layers[{layer!r}]"
     return check_matrix(adata.layers[layer], where), where
+
+
+def _read_x(adata: AnnData, called: str) -> Any:
+    """Return ``X``; refuse a view of a file that h5py or scipy cannot read, as where its rows run backwards."""
+    try:
+        matrix = adata.X
+        why = (
+            "" if matrix is None or matrix.shape == adata.shape else f"it gives {matrix.shape} of {adata.shape} values"
+        )
+    except (ValueError, IndexError, TypeError) as error:
+        if not adata.is_view:
+            raise
+        matrix, why = None, str(error)
+    if why:
+        raise ValueError(
+            f"{called}.X cannot be read through this view of a file ({why}). Fix: choose by names or numbers, e.g. "
+            f"`{called}[numpy.arange(n)[::-1]]` in place of `{called}[::-1]`, or read it first, `{called}.to_memory()`."
+        )
+    return matrix
 
 
 def check_matrix(matrix: Any, where: str) -> Any:
