@@ -208,7 +208,7 @@ def test_dask_chunks_of_unknown_size_are_refused(dense):
     array = pytest.importorskip("dask.array").from_array(dense, chunks=(10, N_GENES))
 
     class Cells:
-        X, layers = array[array[:, 0] >= 0], {}
+        X, layers, is_view, shape = array[array[:, 0] >= 0], {}, False, dense.shape
 
     with pytest.raises(ValueError, match="compute_chunk_sizes"):
         get_matrix(Cells(), None)
