@@ -10,9 +10,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from plkd import presets
 from plkd.inference import run_student, run_teacher
 from plkd.nn import dense
-from plkd.train._plan import phase_length
+from plkd.train import DistillationPlan, TeacherPlan
+from plkd.train._plan import phase_length, plan_arguments
 
 
 class Recorder(pl.Callback):
@@ -285,3 +287,23 @@ def test_trains_in_the_precision_of_a_gpu(make_model, train):
     """Mixed bfloat16 is the default there; clipping and a fused optimiser must not refuse each other."""
     model = train(make_model(), 2, precision="bf16-mixed")
     assert np.isfinite(model.history["student_loss_train"].to_numpy()).all()
+
+
+#: Settings that are the loader's or the trainer's, and no argument of a plan.
+NOT_OF_PLANS = {"max_epochs", "batch_size", "balance", "unlabeled_ratio", "clip_norm", "keep_best", "patience"}
+
+
+@pytest.mark.parametrize(
+    ("plan", "settings", "others"),
+    [
+        (TeacherPlan, presets.TeacherTraining(), NOT_OF_PLANS),
+        (DistillationPlan, presets.StudentTraining(), {*NOT_OF_PLANS, "self_training"}),
+    ],
+)
+def test_every_setting_of_a_phase_reaches_its_plan_or_is_known_to_go_elsewhere(plan, settings, others):
+    found = plan_arguments(plan, settings, lr=7.0, n_steps=5)
+    assert set(found) == set(vars(settings)) - others | {"n_steps"}
+    assert {name: vars(settings)[name] for name in found if name not in ("lr", "n_steps")} == {
+        name: value for name, value in found.items() if name not in ("lr", "n_steps")
+    }
+    assert (found["lr"], found["n_steps"]) == (7.0, 5)

@@ -546,10 +546,7 @@ class PLKD(TrainingMixin, ConfidenceMixin, PredictionMixin, ExplanationMixin, Re
                 of_mudata = attributes["registry_"]["setup_method_name"] == "setup_mudata"
                 check_attached(adata, MuData if of_mudata else AnnData)
             with _files.refusing_other_weights(folder):
-                model = super().load(str(current), adata, accelerator, device, prefix, **kwargs)
-            if "teacher_trained_" not in attributes and model.history_:
-                model.teacher_trained_ = "teacher_loss_train" in model.history_
-            return model
+                return super().load(str(current), adata, accelerator, device, prefix, **kwargs)
 
     @classmethod
     def load_query_data(cls, adata: AnnData | MuData, reference_model: PLKD | str | Path) -> PLKD:

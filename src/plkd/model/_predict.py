@@ -23,7 +23,7 @@ class PredictionMixin:
     # What the model class provides.
     module: PLKDModule
     is_trained_: bool
-    teacher_trained_: bool
+    history_: dict[str, pd.DataFrame] | None
     adata: AnnData | MuData | None
     _specs: Sequence[ModalitySpec]
     _cells: Callable[[Any], tuple[Cells, pd.Index]]
@@ -291,7 +291,8 @@ class PredictionMixin:
             raise ValueError(f"model={model!r}; expected 'student' or 'teacher'.")
         if not self.is_trained_:
             raise RuntimeError("The model is not trained. Fix: `model.train()` first.")
-        if model == "teacher" and not self.teacher_trained_:
+        # Only the first of several processes has a history.
+        if model == "teacher" and self.history_ and "teacher_loss_train" not in self.history_:
             raise RuntimeError(
                 "The Teacher is not trained: with kd_weight=0 the Student learned from the labels alone. Fix: "
                 '`model.train(plan_kwargs={"student": {"kd_weight": 1.0}})`, or ask the Student.'

@@ -26,7 +26,7 @@ from plkd.model._grow import given_split, join_earlier, raise_weights, say_forgo
 from plkd.model._report import training_facts
 from plkd.model._unlabeled import check_other, join_unlabeled, sure_calls
 from plkd.module import PLKDModule
-from plkd.nn import SparseRows, Student, Values
+from plkd.nn import Student
 from plkd.patterns import PatternSet
 from plkd.presets import Preset, StudentTraining, TeacherTraining
 from plkd.train import (
@@ -40,8 +40,17 @@ from plkd.train import (
     split_cells,
 )
 from plkd.train._check import check_settings, check_split
-from plkd.train._checkpoint import Checkpoint, best_weights, digest, folds_path, history_of, read_checkpoint
+from plkd.train._checkpoint import (
+    Checkpoint,
+    best_weights,
+    digest,
+    folds_path,
+    history_of,
+    read_checkpoint,
+    sums_of_counts,
+)
 from plkd.train._gains import set_gains
+from plkd.train._kept_split import parts_before, say_what_trained
 from plkd.train._plan import phase_length, plan_arguments
 from plkd.train._runner import check_config, merge_trainer_kwargs, own_callbacks
 from plkd.train._sampler import label_prior
@@ -70,8 +79,6 @@ class TrainingMixin:
     validation_indices_: np.ndarray
     #: Which cells trained and were held out last, of which reference, and the sizes asked for. Saved with the model.
     split_of_: dict[str, Any] | None = None
-    #: Whether the Teacher learned what the Student did; not with ``kd_weight=0``. Saved with the model.
-    teacher_trained_: bool = True
     #: Whether the model has labels of a second reference and did not train with them yet. Saved with the model.
     grown_: bool = False
     adata: AnnData | MuData | None
@@ -200,7 +207,7 @@ class TrainingMixin:
         sizes = (train_size, 1 - train_size if validation_size is None else validation_size)
         names = [data.obs_names for data in (self.adata, earlier) if data is not None]
         known = digest(*(np.asarray(own, dtype=object) for own in names), reference.labels, reference.batch)
-        before = self._split_before(known, sizes) if asked is None else None
+        before = parts_before(self.split_of_, known, sizes) if asked is None else None
         if before is not None:
             datasplitter_kwargs = {"external_indexing": before}
         elif asked is not None and cells is not attached:
@@ -218,7 +225,7 @@ class TrainingMixin:
         if before is not None:
             split = dataclasses.replace(split, note=f"the {len(split.validation)} cells held out before stay so")
         else:
-            self._say_what_trained(known, split)
+            say_what_trained(self.split_of_, known, split, was_trained=self.is_trained_)
         run = {
             "max_epochs": max_epochs,
             "teacher": dataclasses.asdict(teacher),
@@ -228,7 +235,7 @@ class TrainingMixin:
                 self.labels,
                 cells.labels,
                 cells.batch,
-                *([] if folder is None else _look(cells)),
+                *([] if folder is None else sums_of_counts(cells)),
             ),
             "patterns": digest(self._patterns.membership.indptr, self._patterns.membership.indices),
             "preset": self._settings.to_dict(),
@@ -286,10 +293,6 @@ class TrainingMixin:
         self.training_ = training_facts(
             reference, self.labels, split, seconds=seconds, device=self.module.student.head.weight.device
         )
-        # A Teacher that was trained before, on the same labels, still is.
-        self.teacher_trained_ = student.kd_weight > 0 or (
-            self.is_trained_ and not self.grown_ and self.teacher_trained_
-        )
         self.is_trained_, self.grown_ = True, False
         # Cells of other data sets are numbered behind the reference's, and none of its.
         self.train_indices_, self.validation_indices_, self.test_indices_, self.doubtful_indices_ = (
@@ -309,29 +312,6 @@ class TrainingMixin:
         check_settings("teacher", preset.teacher_training)
         check_settings("student", preset.student_training)
         return preset.teacher_training, preset.student_training
-
-    def _split_before(self, known: str, sizes: tuple[float, float]) -> list[np.ndarray] | None:
-        """Return training, validation and test cells of the training before; None: there was none, or it was another one.
-
-        What trained once cannot be held out any more: scores of it would look too good.
-        """
-        before = self.split_of_
-        if before is None or before["cells"] != known or not np.allclose(before["sizes"], sizes):
-            return None
-        return before["parts"]
-
-    def _say_what_trained(self, known: str, split: Split) -> None:
-        """Warn where cells are held out that have trained, or may have."""
-        before = self.split_of_
-        if before is None:
-            doubt = self.is_trained_
-        else:
-            doubt = before["cells"] != known or bool(np.isin(split.validation, before["parts"][0]).any())
-        if doubt:
-            logger.warning(
-                "Cells are held out that have trained before, or may have: scores of them look too good. Fix: train on with the "
-                "same reference and sizes, or a new model, `PLKD(adata)`."
-            )
 
     def _checkpoint(
         self, folder: Path | None, run: dict[str, Any], split: Split
@@ -519,21 +499,6 @@ def _asked(config: Any, kwargs: Any) -> dict[str, dict[str, Any]]:
                 raise TypeError(f"plan_kwargs[{phase!r}] is {settings!r}; expected a dict of settings.")
             asked[phase] |= settings
     return asked
-
-
-def _look(cells: Cells) -> list[np.ndarray]:
-    """Return weighted sums over the features of some cells, as whole numbers, to tell other counts apart."""
-    some = cells[np.linspace(0, cells.n_obs - 1, min(cells.n_obs, _SOME)).astype(np.int64)]["x"]
-    # Sums of counts are exact in any order; 1021 is a prime.
-    sums = [_weighted_sum(x) for x in some.values()]
-    return [np.rint(found.numpy()).astype(np.int64) for found in sums]
-
-
-def _weighted_sum(x: Values) -> torch.Tensor:
-    if not isinstance(x, SparseRows):
-        return x.double() @ (torch.arange(x.shape[1]) % 1021 + 1).double()
-    values = x.values.double() * (x.columns % 1021 + 1)
-    return torch.zeros(x.shape[0], dtype=torch.float64).index_add_(0, x.rows, values)
 
 
 @contextmanager

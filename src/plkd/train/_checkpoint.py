@@ -17,6 +17,8 @@ from lightning.pytorch.callbacks.early_stopping import EarlyStopping
 from safetensors.torch import save_file
 
 from plkd._files import read_safetensors, replace_when_written
+from plkd.data import Cells
+from plkd.nn import SparseRows, Values
 from plkd.train._best import KeepBest
 from plkd.train._plan import SMOOTHED
 from plkd.train._split import Split
@@ -25,6 +27,8 @@ logger = logging.getLogger("plkd")
 
 FORMAT = 3
 _PARTS = ("train", "validation", "test", "unlabeled", "doubtful")
+#: Cells whose counts are looked at, to tell other counts apart.
+_SUMMED = 256
 
 
 class Checkpoint(Callback):
@@ -207,6 +211,21 @@ def digest(*parts: Any) -> str:
         found.update(str(values.shape).encode())
         found.update(values.astype(np.int64).tobytes() if values.dtype.kind in "biu" else "\n".join(values).encode())
     return found.hexdigest()[:16]
+
+
+def sums_of_counts(cells: Cells) -> list[np.ndarray]:
+    """Return weighted sums over the features of some cells, as whole numbers, to tell other counts apart."""
+    some = cells[np.linspace(0, cells.n_obs - 1, min(cells.n_obs, _SUMMED)).astype(np.int64)]["x"]
+    # Sums of counts are exact in any order; 1021 is a prime.
+    sums = [_weighted_sum(x) for x in some.values()]
+    return [np.rint(found.numpy()).astype(np.int64) for found in sums]
+
+
+def _weighted_sum(x: Values) -> torch.Tensor:
+    if not isinstance(x, SparseRows):
+        return x.double() @ (torch.arange(x.shape[1]) % 1021 + 1).double()
+    values = x.values.double() * (x.columns % 1021 + 1)
+    return torch.zeros(x.shape[0], dtype=torch.float64).index_add_(0, x.rows, values)
 
 
 def history_of(resumed: dict[str, Any]) -> dict[str, pd.DataFrame]:
