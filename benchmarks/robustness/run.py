@@ -12,7 +12,7 @@ import argparse
 import csv
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,14 +22,16 @@ from benchmarks.annotation import peers
 from benchmarks.annotation.methods import METHODS
 from benchmarks.annotation.prediction import Cells, Prediction
 from benchmarks.annotation.run import versions
-from benchmarks.annotation.tasks import TASK_FILE, Task, folds, read_specs
+from benchmarks.annotation.scores import macro_f1
+from benchmarks.annotation.table import RARE_BELOW
+from benchmarks.annotation.tasks import TASK_FILE, Spec, Task, folds, read_specs
 from benchmarks.robustness import genes, noise
 
 logger = logging.getLogger("benchmarks.robustness")
 
 TASKS = ("pbmc-technologies", "pbmc-sorted-vs-3k", "pancreas-protocols", "mouse-63-types")
 KEYS = ("what", "rate", "task", "fold", "method", "seed")
-COLUMNS = (*KEYS, "changed", "macro_f1", "accuracy", "macro_f1_lenient", "versions")
+COLUMNS = (*KEYS, "changed", "macro_f1", "accuracy", "macro_f1_lenient", "macro_f1_common", "versions")
 #: Methods whose fit answers under two names.
 ALSO = {"plkd": "plkd-teacher"}
 
@@ -40,6 +42,8 @@ class Results:
 
     path: Path
     rows: set[tuple[str, ...]]
+    #: By task the labels with few query cells; found when they are first needed.
+    rare: dict[str, np.ndarray] = field(default_factory=dict)
 
     @classmethod
     def at(cls, path: Path) -> Results:
@@ -60,6 +64,10 @@ class Results:
         scores = _scores(task.truth, labels)
         row |= {"changed": changed, "macro_f1": scores["macro_f1"], "accuracy": scores["accuracy"]}
         row |= {"macro_f1_lenient": _scores(task.truth, noise.lenient(task.truth, labels))["macro_f1"]}
+        if task.spec.name not in self.rare:
+            self.rare[task.spec.name] = rare_labels(task.spec)
+        cells = Cells.of(task.truth, Prediction(labels, None, 0.0, 0.0))
+        row["macro_f1_common"] = macro_f1(cells.confusion(), ~np.isin(cells.names, self.rare[task.spec.name]))
         row["versions"] = versions()
         with self.path.open("a", newline="") as file:
             csv.DictWriter(file, COLUMNS).writerow(row)
@@ -69,6 +77,12 @@ class Results:
 
 def _scores(truth: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     return Cells.of(truth, Prediction(labels, None, 0.0, 0.0)).scores()
+
+
+def rare_labels(spec: Spec) -> np.ndarray:
+    """Return the labels with so few query cells over all folds of a task that the annotation benchmark scores them apart."""
+    names, counts = np.unique(np.concatenate([task.truth for task in folds(spec)]), return_counts=True)
+    return names[counts < RARE_BELOW]
 
 
 def with_labels(task: Task, labels: np.ndarray) -> Task:

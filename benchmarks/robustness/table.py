@@ -41,7 +41,7 @@ DRAWN = ("plkd", "plkd-teacher", "plkd-no-kd", "SVM", "SVM+mean", "SVM+refit", "
 def losses(rows: pd.DataFrame, score: str = "macro_f1") -> pd.DataFrame:
     """Add to each spoilt row the points that it lost against the same method, fold and seed with nothing spoilt."""
     same = ["task", "fold", "method", "seed"]
-    clean = rows[rows["what"] == "none"].assign(clean=lambda r: r["macro_f1"])[[*same, "clean"]]
+    clean = rows[rows["what"] == "none"].assign(clean=lambda r: r[score])[[*same, "clean"]]
     # Ways of filling genes in differ only where some are missing.
     spoilt = rows[rows["what"] != "none"].assign(whole=lambda r: r["method"])
     spoilt["method"] = spoilt["method"].str.partition("+")[0]
@@ -129,6 +129,9 @@ def report(rows: pd.DataFrame, out: str) -> str:
     coarse = rows[rows["what"].isin(["none", "coarse"])]
     if (coarse["what"] == "coarse").any():
         parts.append(("coarse labels, a parent counted as right", losses(coarse, "macro_f1_lenient"), fitted))
+    common = losses(rows, "macro_f1_common")
+    of_labels = common[common["what"] != "genes"]
+    parts.append(("labels, over types with at least ten query cells in all folds together", of_labels, fitted))
     for name, part, methods in parts:
         if part.empty:
             continue

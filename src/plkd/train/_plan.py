@@ -73,6 +73,8 @@ class PhasePlan(pl.LightningModule):
         self.first_epoch, self.first_step = first_epoch, first_step
         #: Macro-F1 of the last validations.
         self.recent: list[float] = []
+        #: Sums of the parts of the loss over the cells of the epoch so far, and how many those are.
+        self._sums: dict[str, tuple[Tensor | float, int]] = {}
         self.module, self.network = module, network
         self.n_steps, self.lr, self.weight_decay = n_steps, lr, weight_decay
         self.optimizer_name, self.schedule = optimizer, schedule
@@ -107,16 +109,29 @@ class PhasePlan(pl.LightningModule):
             return self.training_loss(batch, outputs[0].float(), *outputs[1:])
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
-        """Run one step and log every part of the loss."""
-        parts = self.losses(batch)
-        n_obs = len(batch["labels"])
-        # Of several processes the mean.
-        how = {"on_step": False, "on_epoch": True, "batch_size": n_obs, "sync_dist": True}
+        """Run one step and add up every part of the loss."""
+        parts, n_obs = self.losses(batch), len(batch["labels"])
         for name, value in parts.items():
-            self.log(f"{self.phase}_{name}_train", value.detach(), **how)
-        # The names scvi-tools' progress bar and checkpoints look for.
-        self.log("train_loss", parts["loss"].detach(), prog_bar=True, **how)
+            total, n_seen = self._sums.get(name, (0.0, 0))
+            self._sums[name] = total + value.detach() * n_obs, n_seen + n_obs
+        if self.trainer.is_last_batch:
+            self._log_losses()
         return parts["loss"]
+
+    def on_train_epoch_end(self) -> None:
+        """Log what an epoch came to that was cut short."""
+        self._log_losses()
+
+    def _log_losses(self) -> None:
+        """Log the epoch's means over its cells; of several processes the mean. In every step it costs as much as small steps do."""
+        means = {name: total / n_seen for name, (total, n_seen) in self._sums.items()}
+        self._sums = {}
+        how = {"on_step": False, "on_epoch": True, "batch_size": 1, "sync_dist": True}
+        for name, value in means.items():
+            self.log(f"{self.phase}_{name}_train", value, **how)
+        if means:
+            # The name scvi-tools' progress bar and checkpoints look for.
+            self.log("train_loss", means["loss"], prog_bar=True, **how)
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         """Score held-out cells."""
