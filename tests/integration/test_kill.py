@@ -16,7 +16,7 @@ from plkd import PLKD, presets
 from tests import moments
 
 FILE = "training.safetensors"
-EPOCHS = 20
+EPOCHS = 6
 
 
 def progress(folder) -> tuple[str, int]:

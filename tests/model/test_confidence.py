@@ -22,7 +22,7 @@ from plkd.model import _confidence as confidence_module
 from plkd.nn import ProteinScaling
 
 COLUMNS = ["label", "confidence", "novelty", "runner_up", "rejected", "reason"]
-FAST = {"teacher": {"lr": 1e-2, "max_epochs": 60}, "student": {"lr": 3e-3, "max_epochs": 60}}
+FAST = {"teacher": {"lr": 1e-2, "max_epochs": 30}, "student": {"lr": 6e-3, "max_epochs": 30}}
 PLAIN = presets.default.replace(confidence={"n_folds": 0})
 
 

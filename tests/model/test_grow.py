@@ -8,7 +8,7 @@ import torch
 
 from plkd import PLKD, presets
 
-ENOUGH = {"teacher": {"lr": 1e-2, "max_epochs": 60}, "student": {"lr": 1e-2, "max_epochs": 120}}
+ENOUGH = {"teacher": {"lr": 1e-2, "max_epochs": 40}, "student": {"lr": 1e-2, "max_epochs": 100}}
 
 
 def part(make_adata, labels, *, n_obs=120, seed=0, batch="lab_a"):
