@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -151,19 +153,40 @@ def test_arrays_bring_it_back_bit_for_bit():
     np.testing.assert_array_equal(again.probabilities(logits), calibration.probabilities(logits))
 
 
-def test_a_matched_temperature_makes_two_networks_equally_sure():
+AS_IT_IS = Calibration(1.7, np.array([0.0, 1.0]), np.array([0.0, 1.0]), 0.0)
+STEEP = Calibration(1.7, np.array([0.2, 0.9, 1.0]), np.array([0.21, 0.3, 0.99]), 0.0)
+
+
+@pytest.mark.parametrize("calibration", [AS_IT_IS, STEEP])
+@pytest.mark.parametrize("n_obs", [30, 3000])
+def test_a_matched_temperature_takes_out_the_difference_as_far_as_it_is_known(calibration, n_obs):
     rng = np.random.default_rng(0)
-    others = rng.normal(0, 3, size=(400, 5))
-    # The same network with logits a third as far apart needs a third of the temperature.
-    assert matched_temperature(others / 3, others, 1.7) == pytest.approx(1.7 / 3, rel=1e-6)
-    logits = rng.normal(0, 1, size=(400, 5)) + others / 4
-    found = matched_temperature(logits, others, 1.7)
-    sure = [softmax(x / t, axis=1).max(axis=1).mean() for x, t in ((logits, found), (others, 1.7))]
-    assert sure[0] == pytest.approx(sure[1], rel=1e-9)
+    others = rng.normal(0, 3, size=(n_obs, 5))
+    logits = others / 1.5 + rng.normal(0, 1, size=(n_obs, 5))
+    before = top(calibration, logits) - top(calibration, others)
+    error_of_mean = before.std() / np.sqrt(n_obs)
+    left = 1 - before.mean() ** 2 / (before.mean() ** 2 + error_of_mean**2)
+    found = replace(calibration, temperature=matched_temperature(logits, others, calibration))
+    assert top(found, logits).mean() - top(calibration, others).mean() == pytest.approx(left * before.mean(), abs=1e-9)
+    assert left < (0.1 if n_obs == 3000 else 0.6)
+    assert found.temperature < 1.7
+
+
+def test_the_same_network_with_logits_a_third_as_far_apart_needs_a_third_of_the_temperature():
+    others = np.random.default_rng(0).normal(0, 3, size=(100_000, 5))
+    assert matched_temperature(others / 3, others, AS_IT_IS) == pytest.approx(1.7 / 3, rel=1e-3)
+    assert matched_temperature(others, others, AS_IT_IS) == 1.7
+
+
+def test_where_the_curve_is_level_the_temperature_stays():
+    rng = np.random.default_rng(0)
+    level = Calibration(1.7, np.array([0.2, 1.0]), np.array([0.9, 0.9]), 0.0)
+    assert matched_temperature(rng.normal(size=(50, 3)), rng.normal(0, 9, size=(50, 3)), level) == 1.7
 
 
 def test_temperatures_of_two_networks_differ_by_a_factor_of_five_at_most():
     """No network is less sure than by chance, or surer than sure."""
     logits = np.random.default_rng(0).normal(size=(12, 3))
-    assert matched_temperature(logits, np.zeros((12, 3)), 2.0) == pytest.approx(10.0)
-    assert matched_temperature(logits, np.eye(3)[[0, 1, 2] * 4] * 1e4, 2.0) == pytest.approx(0.4)
+    as_it_is = replace(AS_IT_IS, temperature=2.0)
+    assert matched_temperature(logits, np.zeros((12, 3)), as_it_is) == pytest.approx(10.0)
+    assert matched_temperature(logits, np.eye(3)[[0, 1, 2] * 4] * 1e4, as_it_is) == pytest.approx(0.4)

@@ -15,7 +15,7 @@ from scipy.special import softmax
 
 from plkd import PLKD, Annotator, add_annotation, presets
 from plkd.annotator._file import read_annotator
-from plkd.confidence import Calibration, fit_temperature
+from plkd.confidence import Calibration, fit_temperature, matched_temperature
 from plkd.data import Cells, Modality, Rows
 from plkd.inference import run_in_surroundings, run_student
 from plkd.model import _confidence as confidence_module
@@ -105,12 +105,12 @@ def test_the_distilled_student_is_as_sure_of_the_validation_cells_as_those_that_
     logits = run_student(scaling, model.module.student, model._reference_cells(), np.sort(validation)).logits.astype(
         float
     )
-    temperatures = model._confidence.parts["rna",].calibration.temperature, of_the_folds(model).temperature
-    mine, theirs = (
-        softmax(x / t, axis=1).max(axis=1).mean() for x, t in zip((logits, others), temperatures, strict=True)
+    own, of_folds = model._confidence.parts["rna",].calibration, of_the_folds(model)
+    assert own.temperature == pytest.approx(matched_temperature(logits, others, of_folds), rel=1e-6)
+    mine, before, theirs = (
+        c.probabilities(x).max(axis=1).mean() for c, x in ((own, logits), (of_folds, logits), (of_folds, others))
     )
-    assert mine == pytest.approx(theirs, abs=1e-6)
-    assert temperatures[0] != temperatures[1]
+    assert abs(mine - theirs) < abs(before - theirs) / 2
 
 
 def test_soft_predictions_are_the_calibrated_logits_and_hard_ones_are_theirs(model, data):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.optimize import brentq, minimize_scalar
@@ -136,29 +136,44 @@ def fit_temperature(logits: np.ndarray, codes: np.ndarray) -> float:
     return float(np.exp(-found.x))
 
 
-def matched_temperature(logits: np.ndarray, others: np.ndarray, temperature: float) -> float:
-    """Return the temperature under which one network is as sure of some cells, on average, as another is under its own.
+def matched_temperature(logits: np.ndarray, others: np.ndarray, calibration: Calibration) -> float:
+    r"""Return the temperature under which a calibrated network's calibration serves another one.
 
-    A calibration fitted to one network then serves the other, such as a distilled Student, whose Teacher saw the cells left out.
+    Such as a distilled Student, whose Teacher saw the cells left out: it is then, on average, as sure as the Students that did not.
 
     Parameters
     ----------
     logits, others
-        Of both networks for the same cells, neither of which trained on them, shape ``(n_obs, n_labels)``.
-    temperature
-        Of the other network. What is returned is between a fifth and five times of it: few cells do not ask for more.
+        Of the network to be served and of the calibrated one for the same cells, neither of which trained on them, shape
+        ``(n_obs, n_labels)``; at least one cell.
+    calibration
+        Of the calibrated network. What is returned is between a fifth and five times of its temperature: few cells do not ask for
+        more.
+
+    Notes
+    -----
+    With the calibrated temperature the confidences of the two differ by :math:`\bar d` on average, with a standard error
+    :math:`\epsilon` over the cells. Few cells tell that difference badly, so that the temperature is moved until
+    :math:`\bar d^2 / (\bar d^2 + \epsilon^2)` of it are gone. Where the calibration's curve is level, as where all calls are
+    right, there is none.
     """
+    own = calibration.temperature
 
-    def mean_confidence(values: np.ndarray, own: float) -> float:
-        return float(softmax(values.astype(np.float64) / own, axis=1).max(axis=1).mean())
+    def confidence(values: np.ndarray, temperature: float) -> np.ndarray:
+        return replace(calibration, temperature=temperature).probabilities(values).max(axis=1)
 
-    wanted = mean_confidence(others, temperature)
+    difference = confidence(logits, own) - confidence(others, own)
+    squared = difference.mean() ** 2
+    if squared == 0:
+        return own
+    share = squared / (squared + difference.var() / len(difference))
+    wanted = confidence(logits, own).mean() - share * difference.mean()
 
     def excess(log_ratio: float) -> float:
-        return mean_confidence(logits, temperature * np.exp(log_ratio)) - wanted
+        return float(confidence(logits, own * np.exp(log_ratio)).mean() - wanted)
 
     low, high = -np.log(_FURTHEST), np.log(_FURTHEST)
     if excess(low) <= 0 or excess(high) >= 0:
         # The surest that may be is not sure enough, or the least sure still too sure.
-        return float(temperature * np.exp(low if excess(low) <= 0 else high))
-    return float(temperature * np.exp(brentq(excess, low, high)))
+        return float(own * np.exp(low if excess(low) <= 0 else high))
+    return float(own * np.exp(brentq(excess, low, high)))

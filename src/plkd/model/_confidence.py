@@ -255,7 +255,7 @@ class ConfidenceMixin:
             return part
         logits = run_student(self._scaling(), self.module.student, cells.only(*subset), both).logits
         others = found["+".join(subset) + ".logits"][np.searchsorted(found["cells"], both)]
-        temperature = matched_temperature(logits, others, part.calibration.temperature)
+        temperature = matched_temperature(logits, others, part.calibration)
         return replace(part, calibration=replace(part.calibration, temperature=temperature))
 
 
