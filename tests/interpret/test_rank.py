@@ -223,11 +223,16 @@ def test_nothing_is_stored_unless_asked(noise):
     assert not noise[0].uns
 
 
-@pytest.mark.parametrize("scores", ["attribution", "attention"])
-def test_trained_model_finds_the_markers_of_each_label(make_adata, make_model, train, marker_sets, scores):
+@pytest.fixture(scope="module")
+def of_markers(make_model, train, marker_sets):
+    """Give a model whose patterns are the markers; shared, so no test may change it."""
     model = make_model(patterns=marker_sets)
-    train(model, 25, plan_kwargs={"teacher": {"lr": 1e-2}, "student": {"lr": 1e-2}})
-    query = make_adata(60, seed=7)
+    return train(model, 25, plan_kwargs={"teacher": {"lr": 1e-2}, "student": {"lr": 1e-2}})
+
+
+@pytest.mark.parametrize("scores", ["attribution", "attention"])
+def test_trained_model_finds_the_markers_of_each_label(make_adata, of_markers, scores):
+    model, query = of_markers, make_adata(60, seed=7)
     table = interpret.rank_patterns(model, query, "cell_type", scores=scores, n_permutations=99)
     assert set(table["names"]) == set(model.patterns.names)
     if scores == "attribution":

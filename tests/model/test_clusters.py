@@ -52,7 +52,8 @@ def test_the_latent_space_tells_types_apart_that_it_never_saw(make_adata, train)
 
     reference, query = make_adata(), make_adata(60, seed=1)
     PLKD.setup_anndata(reference, None)
-    model = train(PLKD(reference), 20)
+    small = {"teacher_kwargs": {"width": 8, "n_heads": 2, "depth": 1}, "student_kwargs": {"n_hidden": (16, 8)}}
+    model = train(PLKD(reference, **small), 15, plan_kwargs={"teacher": {"lr": 1e-2}, "student": {"lr": 1e-2}})
     by_neighbours = KNeighborsClassifier(5).fit(model.get_latent_representation(), reference.obs["cell_type"])
     assert by_neighbours.score(model.get_latent_representation(query), query.obs["cell_type"]) > 0.9
 

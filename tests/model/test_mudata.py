@@ -239,7 +239,7 @@ def test_the_modality_that_tells_the_labels_decides(make_joint_model, make_mdata
         mdata["rna"].X = values[np.random.default_rng(seed).permutation(values.shape[0])]
         return mdata
 
-    model = train(make_joint_model(blurred(0)), 25, plan_kwargs={"teacher": {"lr": 1e-2}, "student": {"lr": 1e-2}})
+    model = train(make_joint_model(blurred(0)), 15, plan_kwargs={"teacher": {"lr": 2e-2}, "student": {"lr": 2e-2}})
     assert model.get_modality_weights(blurred(1))["prot"].mean() > 0.8
 
 

@@ -27,7 +27,8 @@ def test_proteins_in_obsm_serve_as_a_modality(with_obsm, train, framed):
     adata = with_obsm(framed=framed)
     names = None if framed else "adt_names"
     PLKD.setup_anndata(adata, "cell_type", protein_expression_obsm_key="adt", protein_names_uns_key=names)
-    model = train(PLKD(adata), 15)
+    small = {"teacher_kwargs": {"width": 8, "n_heads": 2, "depth": 1}, "student_kwargs": {"n_hidden": (16, 8)}}
+    model = train(PLKD(adata, **small), 15, plan_kwargs={"teacher": {"lr": 2e-2}, "student": {"lr": 2e-2}})
     query = with_obsm(60, 1, framed=framed)
     labels = query.obs["cell_type"].astype(str).to_numpy()
     assert (model.predict(query) == labels).mean() > 0.9

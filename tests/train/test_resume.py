@@ -12,6 +12,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
+from plkd import presets
 from plkd.train import cross_fit
 
 FILE = "training.safetensors"
@@ -42,18 +43,20 @@ class Stop(pl.Callback):
         self._raise(pl_module, -1, "last")
 
 
+#: Not calibrated, to save time.
+PLAIN = presets.default.replace(confidence={"n_folds": 0})
 PLANS = {"teacher": {"lr": 0.05, "schedule": "constant"}, "student": {"lr": 0.05}}
 
 
 @pytest.fixture(scope="module")
 def whole(make_model, train):
     """A run that nobody interrupted."""
-    return train(make_model(), 4, plan_kwargs=PLANS)
+    return train(make_model(preset=PLAIN), 4, plan_kwargs=PLANS)
 
 
-def interrupted(make_model, train, folder, stop, **kwargs):
+def interrupted(make_model, train, folder, stop, preset=PLAIN, **kwargs):
     with pytest.raises(stop.error):
-        train(make_model(), 4, plan_kwargs=PLANS, checkpoint_dir=folder, callbacks=[stop], **kwargs)
+        train(make_model(preset=preset), 4, plan_kwargs=PLANS, checkpoint_dir=folder, callbacks=[stop], **kwargs)
     return folder / FILE
 
 
@@ -81,7 +84,7 @@ def assert_same(model, whole):
 def test_resumed_run_ends_as_one_that_was_not_interrupted(make_model, train, whole, tmp_path, phase, epoch, when, left):
     interrupted(make_model, train, tmp_path, Stop(phase, epoch, when=when))
     counter = Stop()
-    model = train(make_model(), 4, plan_kwargs=PLANS, checkpoint_dir=tmp_path, callbacks=[counter])
+    model = train(make_model(preset=PLAIN), 4, plan_kwargs=PLANS, checkpoint_dir=tmp_path, callbacks=[counter])
     assert (counter.begun["teacher"], counter.begun["student"]) == left
     assert_same(model, whole)
     assert not list(tmp_path.iterdir())
@@ -89,12 +92,14 @@ def test_resumed_run_ends_as_one_that_was_not_interrupted(make_model, train, who
 
 @pytest.mark.slow
 def test_a_checkpoint_that_nobody_interrupts_changes_nothing(make_model, train, whole, tmp_path):
-    assert_same(train(make_model(), 4, plan_kwargs=PLANS, checkpoint_dir=tmp_path / "new" / "folder"), whole)
+    assert_same(
+        train(make_model(preset=PLAIN), 4, plan_kwargs=PLANS, checkpoint_dir=tmp_path / "new" / "folder"), whole
+    )
     assert not list((tmp_path / "new" / "folder").iterdir())
 
 
 def test_same_model_goes_on_too(make_model, train, whole, tmp_path):
-    model = make_model()
+    model = make_model(preset=PLAIN)
     with pytest.raises(RuntimeError, match="power cut"):
         train(model, 4, plan_kwargs=PLANS, checkpoint_dir=tmp_path, callbacks=[Stop("student", 2)])
     assert not model.is_trained
@@ -106,16 +111,16 @@ def test_same_model_goes_on_too(make_model, train, whole, tmp_path):
 def test_early_stopping_counts_on(make_model, train, tmp_path):
     still = {"lr": 1e-12, "patience": 4, "schedule": "constant"}
     plans = {"teacher": still, "student": still}
-    expected = len(train(make_model(), 12, plan_kwargs=plans).history["teacher_loss_train"])
+    expected = len(train(make_model(preset=PLAIN), 12, plan_kwargs=plans).history["teacher_loss_train"])
     with pytest.raises(RuntimeError):
-        train(make_model(), 12, plan_kwargs=plans, checkpoint_dir=tmp_path, callbacks=[Stop("teacher", 3)])
-    model = train(make_model(), 12, plan_kwargs=plans, checkpoint_dir=tmp_path)
+        train(make_model(preset=PLAIN), 12, plan_kwargs=plans, checkpoint_dir=tmp_path, callbacks=[Stop("teacher", 3)])
+    model = train(make_model(preset=PLAIN), 12, plan_kwargs=plans, checkpoint_dir=tmp_path)
     assert len(model.history["teacher_loss_train"]) == expected < 12
 
 
 @pytest.mark.slow
 def test_history_before_the_run_is_kept(make_model, train, tmp_path):
-    model = train(make_model(), 1)
+    model = train(make_model(preset=PLAIN), 1)
     with pytest.raises(RuntimeError):
         train(model, 3, checkpoint_dir=tmp_path, callbacks=[Stop("student", 1)])
     train(model, 3, checkpoint_dir=tmp_path)
@@ -127,7 +132,7 @@ def test_run_on_other_counts_is_refused(make_model, make_adata, train, tmp_path)
     other = make_adata()
     other.X = other.X[np.random.default_rng(0).permutation(other.n_obs)]
     with pytest.raises(ValueError, match=r"reference.* differ"):
-        train(make_model(other), 4, plan_kwargs=PLANS, checkpoint_dir=tmp_path)
+        train(make_model(other, preset=PLAIN), 4, plan_kwargs=PLANS, checkpoint_dir=tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -142,7 +147,7 @@ def test_run_on_other_counts_is_refused(make_model, make_adata, train, tmp_path)
 def test_run_of_other_settings_is_refused(make_model, train, tmp_path, change, named):
     file = interrupted(make_model, train, tmp_path, Stop("teacher", 1))
     with pytest.raises(ValueError, match=rf"{named}.* differ.*checkpoint_dir"):
-        train(make_model(), **{"max_epochs": 4, "plan_kwargs": PLANS, "checkpoint_dir": tmp_path, **change})
+        train(make_model(preset=PLAIN), **{"max_epochs": 4, "plan_kwargs": PLANS, "checkpoint_dir": tmp_path, **change})
     assert file.exists()
 
 
@@ -150,14 +155,14 @@ def test_run_of_another_reference_is_refused(make_adata, make_model, train, tmp_
     interrupted(make_model, train, tmp_path, Stop("teacher", 1))
     other = make_adata(seed=5)
     with pytest.raises(ValueError, match=r"reference.* differ"):
-        train(make_model(other), 4, plan_kwargs=PLANS, checkpoint_dir=tmp_path)
+        train(make_model(other, preset=PLAIN), 4, plan_kwargs=PLANS, checkpoint_dir=tmp_path)
 
 
 def test_damaged_file_is_refused(make_model, train, tmp_path):
     file = interrupted(make_model, train, tmp_path, Stop("teacher", 1))
     file.write_bytes(file.read_bytes()[:1000])
     with pytest.raises(ValueError, match="damaged"):
-        train(make_model(), 4, plan_kwargs=PLANS, checkpoint_dir=tmp_path)
+        train(make_model(preset=PLAIN), 4, plan_kwargs=PLANS, checkpoint_dir=tmp_path)
 
 
 def test_kill_while_writing_leaves_the_file_of_the_epoch_before(make_model, train, tmp_path, monkeypatch):
@@ -175,8 +180,8 @@ def test_kill_while_writing_leaves_the_file_of_the_epoch_before(make_model, trai
 
     monkeypatch.setattr("plkd.train._checkpoint.save_file", fail_at_third)
     with pytest.raises(OSError, match="disk full"):
-        train(make_model(), 4, plan_kwargs=PLANS, checkpoint_dir=tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [f"folds_of_{FILE}", FILE]
+        train(make_model(preset=PLAIN), 4, plan_kwargs=PLANS, checkpoint_dir=tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [FILE]
     with safe_open(tmp_path / FILE, "pt") as file:
         assert '"epochs": 2' in file.metadata()["plkd"]
 
@@ -184,13 +189,13 @@ def test_kill_while_writing_leaves_the_file_of_the_epoch_before(make_model, trai
 def test_what_kills_left_of_either_file_is_removed(make_model, train, tmp_path):
     for name in (FILE, f"folds_of_{FILE}"):
         (tmp_path / f".{name}.0123abcd.tmp").write_bytes(b"half a file")
-    train(make_model(), 1, checkpoint_dir=tmp_path)
+    train(make_model(preset=PLAIN), 1, checkpoint_dir=tmp_path)
     assert not list(tmp_path.iterdir())
 
 
 def test_keyboard_interrupt_stays_one_and_can_be_resumed(make_model, train, whole, tmp_path):
     handler = signal.getsignal(signal.SIGINT)
-    model = make_model()
+    model = make_model(preset=PLAIN)
     with pytest.raises(KeyboardInterrupt):
         train(
             model, 4, plan_kwargs=PLANS, checkpoint_dir=tmp_path,
@@ -199,7 +204,7 @@ def test_keyboard_interrupt_stays_one_and_can_be_resumed(make_model, train, whol
     assert signal.getsignal(signal.SIGINT) is handler
     assert not model.is_trained
     assert not model.module.training
-    assert_same(train(make_model(), 4, plan_kwargs=PLANS, checkpoint_dir=tmp_path), whole)
+    assert_same(train(make_model(preset=PLAIN), 4, plan_kwargs=PLANS, checkpoint_dir=tmp_path), whole)
 
 
 @pytest.fixture
@@ -217,11 +222,16 @@ def test_ctrl_c_is_a_keyboard_interrupt(make_model, train):
             os.kill(os.getpid(), signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt):
-        train(make_model(), 2, callbacks=[Press()])
+        train(make_model(preset=PLAIN), 2, callbacks=[Press()])
 
 
 class TestFolds:
     """A kill between the folds that are left out: finished ones are not trained again."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def whole(cls, make_model, train):
+        return train(make_model(), 4, plan_kwargs=PLANS)
 
     @pytest.fixture
     def killed(self, make_model, train, tmp_path, monkeypatch):
@@ -262,7 +272,7 @@ class TestFolds:
         assert not list(killed.iterdir())
 
     def test_none_is_trained_again_after_a_kill_in_an_epoch(self, make_model, train, whole, tmp_path, left_out):
-        interrupted(make_model, train, tmp_path, Stop("student", 2))
+        interrupted(make_model, train, tmp_path, Stop("student", 2), preset=presets.default)
         assert left_out == [0, 1, 2, 3, 4]
         model = train(make_model(), 4, plan_kwargs=PLANS, checkpoint_dir=tmp_path)
         assert left_out == [0, 1, 2, 3, 4]

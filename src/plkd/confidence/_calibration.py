@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -152,28 +152,39 @@ def matched_temperature(logits: np.ndarray, others: np.ndarray, calibration: Cal
 
     Notes
     -----
-    With the calibrated temperature the confidences of the two differ by :math:`\bar d` on average, with a standard error
+    With the calibrated network's temperature the two differ in confidence by :math:`\bar d` on average, with a standard error
     :math:`\epsilon` over the cells. Few cells tell that difference badly, so that the temperature is moved until
-    :math:`\bar d^2 / (\bar d^2 + \epsilon^2)` of it are gone. Where the calibration's curve is level, as where all calls are
-    right, there is none.
+    :math:`\bar d^2 / (\bar d^2 + \epsilon^2)` of it are gone; of the confidence before or after the calibration's curve, whichever
+    asks for less. What the curve makes of equal means before it may be far apart, where it is steep; where it is level, as
+    where all calls are right, it tells nothing.
     """
     own = calibration.temperature
 
-    def confidence(values: np.ndarray, temperature: float) -> np.ndarray:
+    def before(values: np.ndarray, temperature: float) -> np.ndarray:
+        return softmax(values.astype(np.float64) / temperature, axis=1).max(axis=1)
+
+    def after(values: np.ndarray, temperature: float) -> np.ndarray:
         return replace(calibration, temperature=temperature).probabilities(values).max(axis=1)
 
-    difference = confidence(logits, own) - confidence(others, own)
+    return own * float(np.exp(min((_log_ratio(logits, others, own, each) for each in (before, after)), key=abs)))
+
+
+def _log_ratio(
+    logits: np.ndarray, others: np.ndarray, temperature: float, confidence: Callable[[np.ndarray, float], np.ndarray]
+) -> float:
+    """Return by how much the log of the temperature is moved, as :func:`matched_temperature` says, for one kind of confidence."""
+    difference = confidence(logits, temperature) - confidence(others, temperature)
     squared = difference.mean() ** 2
     if squared == 0:
-        return own
+        return 0.0
     share = squared / (squared + difference.var() / len(difference))
-    wanted = confidence(logits, own).mean() - share * difference.mean()
+    wanted = confidence(logits, temperature).mean() - share * difference.mean()
 
     def excess(log_ratio: float) -> float:
-        return float(confidence(logits, own * np.exp(log_ratio)).mean() - wanted)
+        return float(confidence(logits, temperature * np.exp(log_ratio)).mean() - wanted)
 
     low, high = -np.log(_FURTHEST), np.log(_FURTHEST)
     if excess(low) <= 0 or excess(high) >= 0:
         # The surest that may be is not sure enough, or the least sure still too sure.
-        return float(own * np.exp(low if excess(low) <= 0 else high))
-    return float(own * np.exp(brentq(excess, low, high)))
+        return float(low if excess(low) <= 0 else high)
+    return float(brentq(excess, low, high))
