@@ -149,7 +149,7 @@ def make_joint_model(make_mdata) -> Callable[..., object]:
 @pytest.fixture(scope="session")
 def joint(make_joint_model, train):
     """Give one model trained on three modalities; shared, so no test may change it."""
-    return train(make_joint_model(), 20, plan_kwargs={"teacher": {"lr": 2e-2}, "student": {"lr": 2e-2}})
+    return train(make_joint_model(), 10, plan_kwargs={"teacher": {"lr": 2e-2}, "student": {"lr": 2e-2}}, batch_size=16)
 
 
 @pytest.fixture(scope="session")
@@ -184,7 +184,7 @@ def train() -> Callable[..., object]:
 @pytest.fixture(scope="session")
 def trained(make_model, train):
     """Give one model that tells the labels apart; shared, so no test may change it."""
-    return train(make_model(), 25, plan_kwargs={"teacher": {"lr": 1e-2}, "student": {"lr": 1e-2}})
+    return train(make_model(), 13, plan_kwargs={"teacher": {"lr": 1e-2}, "student": {"lr": 1e-2}}, batch_size=16)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import errno
 import os
 import signal
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -72,8 +73,10 @@ def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def in_child(work: Callable[[], object], *, killed_after: float | None = None) -> int:
-    """Do something in a forked process, killed after some seconds if told so; return its exit code, -9 if killed."""
+def in_child(
+    work: Callable[[], object], *, killed_after: float | None = None, killed_once: Callable[[], bool] | None = None
+) -> int:
+    """Do something in a forked process, killed after some seconds or once something is so; return its exit code, -9 if killed."""
     child = os.fork()
     if child == 0:
         # The threads of OpenMP are not forked: torch would wait for them for ever. The alarm ends what waits all the same.
@@ -84,9 +87,14 @@ def in_child(work: Callable[[], object], *, killed_after: float | None = None) -
             work()
             os._exit(0)
         except BaseException:  # noqa: BLE001 - the child must never reach pytest
+            traceback.print_exc()
             os._exit(1)
     if killed_after is not None:
         time.sleep(killed_after)
+        os.kill(child, signal.SIGKILL)
+    if killed_once is not None:
+        while not killed_once() and os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+            time.sleep(0.01)
         os.kill(child, signal.SIGKILL)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     assert code != -signal.SIGALRM, "the child waited for ever"

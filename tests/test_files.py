@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import pickle
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +12,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from plkd import PLKD
 from plkd._files import NotWrittenError, read_safetensors, replace_when_written, staged
 from plkd.annotator import Annotator
 from plkd.annotator._file import FILE_NAME, FORMAT, read_annotator, write_annotator
@@ -169,6 +168,27 @@ def test_changed_bytes_of_a_real_annotator_are_found(tmp_path):
     is_found((2**62).to_bytes(8, "little") + good[8:])
 
 
+def fill(folder: Path) -> None:
+    """Write a model and an Annotator, then over them and beside them with no file larger than 3,000 bytes."""
+    import resource
+
+    model, annotator = PLKD.load(FIXTURE, accelerator="cpu"), Annotator.load(FIXTURE)
+    model.save(folder / "m")
+    annotator.save(folder / "a")
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))
+    for save in (
+        lambda: model.save(folder / "m", overwrite=True),
+        lambda: annotator.save(folder / "a", overwrite=True),
+        lambda: model.save(folder / "n"),
+        lambda: annotator.save(folder / "b"),
+    ):
+        with pytest.raises(NotWrittenError, match="could not be written"):
+            save()
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+    assert sorted(path.name for path in folder.rglob("*")) == ["a", "annotator.safetensors", "m", "model.pt"]
+
+
 class TestNotWritten:
     """What cannot be written is said by name, with what that means for the old file; nothing is left."""
 
@@ -188,33 +208,10 @@ class TestNotWritten:
         assert path.read_bytes() == b"old"
         assert [each.name for each in tmp_path.iterdir()] == ["a.txt"]
 
-    @pytest.mark.slow
     @pytest.mark.skipif(os.name == "nt", reason="POSIX: a limit on the size of files")
     def test_a_disk_that_is_really_full(self, tmp_path):
         """The system itself refuses to write on: what a model's and an Annotator's writers make of it."""
-        code = f"""
-import resource, sys
-from pathlib import Path
-from plkd import PLKD, Annotator
-from plkd._files import NotWrittenError
-source, folder = Path({str(FIXTURE)!r}), Path({str(tmp_path)!r})
-model, annotator = PLKD.load(source, accelerator="cpu"), Annotator.load(source)
-model.save(folder / "m"); annotator.save(folder / "a")
-before = {{path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}}
-resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))
-for save in (lambda: model.save(folder / "m", overwrite=True), lambda: annotator.save(folder / "a", overwrite=True),
-             lambda: model.save(folder / "n"), lambda: annotator.save(folder / "b")):
-    try:
-        save()
-    except NotWrittenError as error:
-        assert "could not be written" in str(error), error
-    else:
-        raise SystemExit("was written")
-assert {{path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}} == before
-assert sorted(path.name for path in folder.rglob("*")) == ["a", "annotator.safetensors", "m", "model.pt"]
-"""
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
+        assert moments.in_child(lambda: fill(tmp_path)) == 0
 
     @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="nothing is read-only to root")
     def test_read_only_folder(self, tmp_path):

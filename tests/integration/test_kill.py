@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
-import time
 
 import pytest
 from safetensors import safe_open
 
 from plkd import PLKD, presets
+from plkd.cli._app import run
 from tests import moments
 
 FILE = "training.safetensors"
@@ -36,30 +34,30 @@ def reference(make_adata, tmp_path_factory):
     return path
 
 
-def command(reference, out, checkpoints):
+def command(reference, out, checkpoints) -> list[str]:
     words = ["--labels-key", "cell_type", "--max-epochs", str(EPOCHS), "--seed", "0"]
-    start = [sys.executable, "-c", "from plkd.cli import main; main()", "train", str(reference), "--out", str(out)]
-    return [*start, *words, "--checkpoint-dir", str(checkpoints)]
+    return ["train", str(reference), "--out", str(out), *words, "--checkpoint-dir", str(checkpoints)]
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="kills a process")
-def test_killed_run_goes_on_from_its_last_epoch(reference, tmp_path):
-    checkpoints = tmp_path / "checkpoints"
-    run = subprocess.Popen(command(reference, tmp_path / "m", checkpoints), stderr=subprocess.PIPE, text=True)
-    while run.poll() is None and progress(checkpoints)[1] < 3:
-        time.sleep(0.01)
-    phase, finished = progress(checkpoints)
-    run.kill()
-    run.communicate()
-    assert run.returncode == -signal.SIGKILL
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="kills a forked process")
+def test_killed_run_goes_on_from_its_last_epoch(reference, tmp_path, capsys):
+    words, checkpoints = command(reference, tmp_path / "m", tmp_path / "checkpoints"), tmp_path / "checkpoints"
+    seen = []
+
+    def has_learned() -> bool:
+        seen.append(progress(checkpoints))
+        return seen[-1][1] >= 3
+
+    assert moments.in_child(lambda: run(words), killed_once=has_learned) == -signal.SIGKILL
+    phase, finished = seen[-1]
     assert phase
     assert not (tmp_path / "m").exists()
     kept_phase, kept = progress(checkpoints)
     assert (kept_phase, kept) >= (phase, finished)
 
-    again = subprocess.run(command(reference, tmp_path / "m", checkpoints), capture_output=True, text=True, check=True)
-    assert f"Going on with the {kept_phase} after epoch {kept}" in again.stderr
+    assert run(words) == 0
+    assert f"Going on with the {kept_phase} after epoch {kept}" in capsys.readouterr().err
     model = PLKD.load(tmp_path / "m", accelerator="cpu")
     assert [len(model.history[f"{part}_loss_train"]) for part in ("teacher", "student")] == [EPOCHS, EPOCHS]
     assert [path.name for path in checkpoints.iterdir()] == []

@@ -23,7 +23,7 @@ from plkd.model import _confidence as confidence_module
 from plkd.nn import ProteinScaling
 
 COLUMNS = ["label", "confidence", "novelty", "runner_up", "rejected", "reason"]
-FAST = {"teacher": {"lr": 1e-2, "max_epochs": 30}, "student": {"lr": 6e-3, "max_epochs": 30}}
+FAST = {"teacher": {"lr": 1e-2, "max_epochs": 15}, "student": {"lr": 6e-3, "max_epochs": 15}}
 PLAIN = presets.default.replace(confidence={"n_folds": 0})
 
 
@@ -40,7 +40,7 @@ def data(make_adata):
 
 @pytest.fixture(scope="module")
 def model(data, make_model, train):
-    return train(make_model(data[0].copy()), 15, plan_kwargs=FAST)
+    return train(make_model(data[0].copy()), 15, plan_kwargs=FAST, batch_size=16)
 
 
 @pytest.fixture(scope="module")
@@ -456,7 +456,7 @@ class TestDoubtfulLabels:
     def test_cells_of_wrong_labels_do_not_train_and_are_named(self, wrong, make_model, train, tmp_path, caplog):
         ref, numbers = wrong
         with caplog.at_level(logging.INFO, logger="plkd"):
-            model = train(make_model(ref.copy()), 15, plan_kwargs=FAST)
+            model = train(make_model(ref.copy()), 15, plan_kwargs=FAST, batch_size=16)
         found = model.doubtful_indices
         assert np.isin(found, numbers).mean() > 0.5
         assert len(found) >= 4

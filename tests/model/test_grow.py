@@ -8,7 +8,7 @@ import torch
 
 from plkd import PLKD, presets
 
-ENOUGH = {"teacher": {"lr": 1e-2, "max_epochs": 40}, "student": {"lr": 1e-2, "max_epochs": 100}}
+ENOUGH = {"teacher": {"lr": 1e-2, "max_epochs": 20}, "student": {"lr": 1e-2, "max_epochs": 50}}
 
 
 def part(make_adata, labels, *, n_obs=120, seed=0, batch="lab_a"):
@@ -32,7 +32,7 @@ def first(make_adata, train):
         teacher_kwargs={"width": 8, "n_heads": 2, "depth": 1},
         student_kwargs={"n_hidden": (16, 8), "dropout": 0.1},
     )
-    return train(model, 25, plan_kwargs=ENOUGH)
+    return train(model, plan_kwargs=ENOUGH, batch_size=16)
 
 
 @pytest.fixture
@@ -105,14 +105,14 @@ def test_old_and_new_labels_are_told_where_the_first_reference_is_given_and_forg
     first, second, make_adata, train, caplog
 ):
     everything = part(make_adata, [0, 1, 2, 3], seed=7, batch="lab_c")
-    settings = {"plan_kwargs": ENOUGH}
+    settings = {"plan_kwargs": ENOUGH, "batch_size": 16}
     grown = PLKD.load_query_data(second, first)
-    train(grown, 25, earlier=first.adata, **settings)
+    train(grown, earlier=first.adata, **settings)
     assert "forgets" not in caplog.text
     for label in grown.labels:
         assert share_right(grown, everything, label) > 0.9, label
     alone = PLKD.load_query_data(second, first)
-    train(alone, 25, **settings)
+    train(alone, **settings)
     assert "type_1" in caplog.text
     assert "forgets" in caplog.text
     assert share_right(alone, everything, "type_0") > 0.9
