@@ -149,7 +149,7 @@ def make_joint_model(make_mdata) -> Callable[..., object]:
 @pytest.fixture(scope="session")
 def joint(make_joint_model, train):
     """Give one model trained on three modalities; shared, so no test may change it."""
-    return train(make_joint_model(), 10, plan_kwargs={"teacher": {"lr": 2e-2}, "student": {"lr": 2e-2}}, batch_size=16)
+    return train(make_joint_model(), 20, plan_kwargs={"teacher": {"lr": 2e-2}, "student": {"lr": 2e-2}})
 
 
 @pytest.fixture(scope="session")

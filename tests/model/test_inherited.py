@@ -17,7 +17,7 @@ def test_repr_says_what_is_in_the_model(trained):
         "Teacher: width 8, depth 1",
         "Student",
         "Trained",
-        "Student 25 epochs",
+        "Student 13 epochs",
     ):
         assert part in text
     assert "\n" in text
