@@ -87,15 +87,24 @@ def in_child(
             work()
             os._exit(0)
         except BaseException:  # noqa: BLE001 - the child must never reach pytest
-            traceback.print_exc()
-            os._exit(1)
+            try:
+                traceback.print_exc()
+            finally:
+                os._exit(1)
     if killed_after is not None:
         time.sleep(killed_after)
         os.kill(child, signal.SIGKILL)
     if killed_once is not None:
-        while not killed_once() and os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
-            time.sleep(0.01)
-        os.kill(child, signal.SIGKILL)
+        ended, status = 0, 0
+        try:
+            while not ended and not killed_once():
+                time.sleep(0.01)
+                ended, status = os.waitpid(child, os.WNOHANG)
+        finally:
+            if not ended:
+                os.kill(child, signal.SIGKILL)
+                status = os.waitpid(child, 0)[1]
+        return os.waitstatus_to_exitcode(status)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     assert code != -signal.SIGALRM, "the child waited for ever"
     return code

@@ -52,7 +52,12 @@ class Results:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(",".join(COLUMNS) + "\n")
         with path.open(newline="") as file:
-            return cls(path, {tuple(row[k] for k in KEYS) for row in csv.DictReader(file)})
+            rows = csv.DictReader(file)
+            if tuple(rows.fieldnames or ()) != COLUMNS:
+                raise ValueError(
+                    f"{path} has the columns {rows.fieldnames}; expected {list(COLUMNS)}. Fix: name a new file with --out."
+                )
+            return cls(path, {tuple(row[k] for k in KEYS) for row in rows})
 
     def has(self, *key: object) -> bool:
         """Whether the file has a row of these what, rate, task, fold, method and seed."""

@@ -129,8 +129,7 @@ def report(rows: pd.DataFrame, out: str) -> str:
     coarse = rows[rows["what"].isin(["none", "coarse"])]
     if (coarse["what"] == "coarse").any():
         parts.append(("coarse labels, a parent counted as right", losses(coarse, "macro_f1_lenient"), fitted))
-    common = losses(rows, "macro_f1_common")
-    of_labels = common[common["what"] != "genes"]
+    of_labels = losses(rows[rows["what"] != "genes"], "macro_f1_common")
     parts.append(("labels, over types with at least ten query cells in all folds together", of_labels, fitted))
     for name, part, methods in parts:
         if part.empty:

@@ -113,6 +113,14 @@ def test_the_distilled_student_is_as_sure_of_the_validation_cells_as_those_that_
     np.testing.assert_array_equal(own.accuracy, steep.calibration.accuracy)
 
 
+def test_training_gives_the_distilled_student_the_temperature_that_was_found_for_it(
+    data, make_model, train, monkeypatch
+):
+    monkeypatch.setattr(confidence_module, "matched_temperature", lambda logits, others, calibration: 3.21)
+    model = train(make_model(data[0].copy(), preset=presets.default.replace(confidence={"n_folds": 2})), 1)
+    assert model._confidence.parts["rna",].calibration.temperature == 3.21
+
+
 def test_soft_predictions_are_the_calibrated_logits_and_hard_ones_are_theirs(model, data):
     query = data[1]
     cells, _ = model._cells(query)

@@ -307,3 +307,56 @@ def test_every_setting_of_a_phase_reaches_its_plan_or_is_known_to_go_elsewhere(p
         name: value for name, value in found.items() if name not in ("lr", "n_steps")
     }
     assert (found["lr"], found["n_steps"]) == (7.0, 5)
+
+
+class LossesOfSteps(pl.Callback):
+    """Keep the parts of the loss of each step with its number of cells, and what callbacks see at the end of each epoch."""
+
+    def __init__(self, *, stop_after: int | None = None):
+        self.epochs: list[list[tuple[dict[str, float], int]]] = []
+        self.seen: list[float] = []
+        self.stop_after = stop_after
+
+    def on_fit_start(self, trainer, pl_module):
+        losses = pl_module.losses
+
+        def recorded(batch):
+            parts = losses(batch)
+            self.epochs[-1].append(
+                ({name: float(value.detach()) for name, value in parts.items()}, len(batch["labels"]))
+            )
+            return parts
+
+        pl_module.losses = recorded
+
+    def on_train_epoch_start(self, trainer, pl_module):
+        self.epochs.append([])
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        if self.stop_after == sum(map(len, self.epochs)):
+            trainer.should_stop = True
+
+    def on_train_epoch_end(self, trainer, pl_module):
+        self.seen.append(float(trainer.callback_metrics["train_loss"]))
+
+
+@pytest.mark.parametrize(
+    ("stop_after", "limits", "sizes"),
+    [
+        (None, {}, [32, 32, 32, 12]),
+        (6, {}, [32, 32]),
+        (None, {"max_steps": 7}, [32, 32, 32]),
+        (None, {"limit_train_batches": 3}, [32, 32, 32]),
+    ],
+)
+def test_losses_of_an_epoch_are_means_over_its_cells(make_model, train, stop_after, limits, sizes):
+    """Of an epoch that is cut short too, and callbacks see them at its end."""
+    steps = LossesOfSteps(stop_after=stop_after)
+    plain = presets.default.replace(confidence={"n_folds": 0})
+    model = train(make_model(preset=plain), 2, callbacks=[steps], **limits)
+    of_teacher = steps.epochs[:2]
+    assert [n_obs for _, n_obs in of_teacher[1]] == sizes
+    for name in of_teacher[0][0][0]:
+        expected = [np.average([p[name] for p, _ in e], weights=[n for _, n in e]) for e in of_teacher]
+        np.testing.assert_allclose(model.history[f"teacher_{name}_train"].iloc[:, 0], expected, rtol=1e-5)
+    np.testing.assert_allclose(steps.seen[:2], model.history["teacher_loss_train"].iloc[:, 0], rtol=1e-6)

@@ -215,6 +215,31 @@ def heeds_ctrl_c():
     signal.signal(signal.SIGINT, before)
 
 
+@pytest.mark.parametrize("epoch", [0, 1])
+def test_losses_of_an_epoch_that_was_cut_short_are_kept(make_model, train, tmp_path, epoch):
+    class EndTeacher(pl.Callback):
+        def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+            if (pl_module.phase, trainer.current_epoch, batch_idx) == ("teacher", epoch, 1):
+                trainer.should_stop = True
+
+    def run(*callbacks):
+        return train(
+            make_model(preset=PLAIN),
+            3,
+            plan_kwargs=PLANS,
+            checkpoint_dir=tmp_path,
+            callbacks=[EndTeacher(), *callbacks],
+        )
+
+    expected = run().history
+    with pytest.raises(RuntimeError, match="power cut"):
+        run(Stop("student", 1))
+    found = run().history
+    assert len(found["teacher_loss_train"]) == epoch + 1
+    for key in ("teacher_loss_train", "teacher_ce_loss_train"):
+        pd.testing.assert_frame_equal(found[key], expected[key], check_index_type=False, check_dtype=False)
+
+
 @pytest.mark.usefixtures("heeds_ctrl_c")
 def test_ctrl_c_is_a_keyboard_interrupt(make_model, train):
     class Press(pl.Callback):

@@ -139,7 +139,8 @@ def fit_temperature(logits: np.ndarray, codes: np.ndarray) -> float:
 def matched_temperature(logits: np.ndarray, others: np.ndarray, calibration: Calibration) -> float:
     r"""Return the temperature under which a calibrated network's calibration serves another one.
 
-    Such as a distilled Student, whose Teacher saw the cells left out: it is then, on average, as sure as the Students that did not.
+    Such as a distilled Student, whose Teacher saw the cells left out: it is then, on average and as far as these cells can tell, as sure as
+    the Students that did not.
 
     Parameters
     ----------
@@ -153,8 +154,8 @@ def matched_temperature(logits: np.ndarray, others: np.ndarray, calibration: Cal
     Notes
     -----
     With the calibrated network's temperature the two differ in confidence by :math:`\bar d` on average, with a standard error
-    :math:`\epsilon` over the cells. Few cells tell that difference badly, so that the temperature is moved until
-    :math:`\bar d^2 / (\bar d^2 + \epsilon^2)` of it are gone; of the confidence before or after the calibration's curve, whichever
+    :math:`e` over the cells. Few cells tell that difference badly, so that the temperature is moved until
+    :math:`\bar d^2 / (\bar d^2 + e^2)` of it are gone; of the confidence before or after the calibration's curve, whichever
     asks for less. What the curve makes of equal means before it may be far apart, where it is steep; where it is level, as
     where all calls are right, it tells nothing.
     """

@@ -109,29 +109,36 @@ class PhasePlan(pl.LightningModule):
             return self.training_loss(batch, outputs[0].float(), *outputs[1:])
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
-        """Run one step and add up every part of the loss."""
+        """Run one step and add every part of the loss to the epoch's."""
         parts, n_obs = self.losses(batch), len(batch["labels"])
         for name, value in parts.items():
             total, n_seen = self._sums.get(name, (0.0, 0))
             self._sums[name] = total + value.detach() * n_obs, n_seen + n_obs
-        if self.trainer.is_last_batch:
-            self._log_losses()
         return parts["loss"]
 
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Log the losses with the last step of an epoch: all of them in every step would cost as much as small steps do.
+
+        Callbacks read them before the module's own end of the epoch, of one that is cut short too.
+        """
+        trainer = self.trainer
+        if trainer.is_last_batch or trainer.should_stop or trainer.global_step == trainer.max_steps:
+            self._log_losses()
+
     def on_train_epoch_end(self) -> None:
-        """Log what an epoch came to that was cut short."""
+        """Log what is left."""
         self._log_losses()
 
     def _log_losses(self) -> None:
-        """Log the epoch's means over its cells; of several processes the mean. In every step it costs as much as small steps do."""
-        means = {name: total / n_seen for name, (total, n_seen) in self._sums.items()}
+        """Log the means over the cells since the last time; of several processes the mean."""
+        how = {"on_step": False, "on_epoch": True, "sync_dist": True}
+        # Every process in the same order.
+        for name, (total, n_seen) in sorted(self._sums.items()):
+            self.log(f"{self.phase}_{name}_train", total / n_seen, batch_size=n_seen, **how)
+            if name == "loss":
+                # The name scvi-tools' progress bar and checkpoints look for.
+                self.log("train_loss", total / n_seen, batch_size=n_seen, prog_bar=True, **how)
         self._sums = {}
-        how = {"on_step": False, "on_epoch": True, "batch_size": 1, "sync_dist": True}
-        for name, value in means.items():
-            self.log(f"{self.phase}_{name}_train", value, **how)
-        if means:
-            # The name scvi-tools' progress bar and checkpoints look for.
-            self.log("train_loss", means["loss"], prog_bar=True, **how)
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         """Score held-out cells."""
