@@ -1,0 +1,44 @@
+"""What the robustness benchmark writes and makes of it, with numbers worked out by hand."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+reason = "benchmarks are imported from the root of a checkout: python -m pytest"
+run = pytest.importorskip("benchmarks.robustness.run", reason=reason)
+table = pytest.importorskip("benchmarks.robustness.table", reason=reason)
+
+
+@pytest.fixture
+def task(monkeypatch):
+    """Give a fold whose type ``c`` has nine query cells in all folds, ``b`` ten."""
+    spec = SimpleNamespace(name="t")
+    parts = [np.repeat(["a", "b", "c"], [20, 5, 4]), np.repeat(["a", "b", "c"], [20, 5, 5])]
+    folds = [SimpleNamespace(spec=spec, fold=str(i), truth=truth) for i, truth in enumerate(parts)]
+    monkeypatch.setattr(run, "folds", lambda spec: iter(folds))
+    return folds[0]
+
+
+def test_types_with_few_query_cells_over_all_folds_are_scored_apart(task, tmp_path):
+    results = run.Results.at(tmp_path / "r.csv")
+    results.add(task, task.truth, "none", 0.0, "t", "0", "m", 0, changed=0.0)
+    lost = task.truth.astype(object)
+    lost[lost == "c"] = "b"
+    results.add(task, lost.astype(str), "wrong", 0.2, "t", "0", "m", 0, changed=0.2)
+    rows = pd.read_csv(tmp_path / "r.csv")
+    # b: 5 right, 4 called so wrongly: F1 10/14. c: none right.
+    np.testing.assert_allclose(rows["macro_f1"], [1, (1 + 10 / 14 + 0) / 3])
+    np.testing.assert_allclose(rows["macro_f1_common"], [1, (1 + 10 / 14) / 2])
+    assert run.Results.at(tmp_path / "r.csv").has("wrong", 0.2, "t", "0", "m", 0)
+    assert table.losses(rows)["loss"].item() == pytest.approx(100 * (1 - (1 + 10 / 14) / 3))
+    assert table.losses(rows, "macro_f1_common")["loss"].item() == pytest.approx(100 * (1 - (1 + 10 / 14) / 2))
+
+
+def test_a_file_of_other_columns_is_refused(tmp_path):
+    (tmp_path / "old.csv").write_text("what,rate\nnone,0\n")
+    with pytest.raises(ValueError, match=r"old\.csv has the columns .*'rate'.*Fix: name a new file"):
+        run.Results.at(tmp_path / "old.csv")
