@@ -98,10 +98,10 @@ Path({str(tmp_path / "bits")!r}).write_text(of_default_size(_make_adata()))
 
 
 def of_default_size(adata) -> str:
-    from plkd import PLKD
+    from plkd import PLKD, presets
 
     PLKD.setup_anndata(adata, "cell_type", batch_key="batch")
     scvi.settings.seed = 0
-    model = PLKD(adata)
+    model = PLKD(adata, preset=presets.default.replace(confidence={"n_folds": 2}))
     model.train(2, accelerator="cpu", enable_progress_bar=False)
     return fingerprint(model)
