@@ -104,7 +104,8 @@ def in_child(
             if not ended:
                 os.kill(child, signal.SIGKILL)
                 status = os.waitpid(child, 0)[1]
-        return os.waitstatus_to_exitcode(status)
-    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    else:
+        status = os.waitpid(child, 0)[1]
+    code = os.waitstatus_to_exitcode(status)
     assert code != -signal.SIGALRM, "the child waited for ever"
     return code

@@ -66,22 +66,19 @@ class Results:
     def add(self, task: Task, labels: np.ndarray, *key: object, changed: float) -> None:
         """Score labels and append their row."""
         row: dict[str, object] = dict(zip(KEYS, key, strict=True))
-        scores = _scores(task.truth, labels)
+        cells = Cells.of(task.truth, Prediction(labels, None, 0.0, 0.0))
+        scores = cells.scores()
         row |= {"changed": changed, "macro_f1": scores["macro_f1"], "accuracy": scores["accuracy"]}
-        row |= {"macro_f1_lenient": _scores(task.truth, noise.lenient(task.truth, labels))["macro_f1"]}
+        lenient = Cells.of(task.truth, Prediction(noise.lenient(task.truth, labels), None, 0.0, 0.0))
+        row |= {"macro_f1_lenient": lenient.scores()["macro_f1"]}
         if task.spec.name not in self.rare:
             self.rare[task.spec.name] = rare_labels(task.spec)
-        cells = Cells.of(task.truth, Prediction(labels, None, 0.0, 0.0))
         row["macro_f1_common"] = macro_f1(cells.confusion(), ~np.isin(cells.names, self.rare[task.spec.name]))
         row["versions"] = versions()
         with self.path.open("a", newline="") as file:
             csv.DictWriter(file, COLUMNS).writerow(row)
         self.rows.add(tuple(map(str, key)))
         logger.info("%(what)s %(rate)s %(task)s %(fold)s %(method)s seed %(seed)s: macro-F1 %(macro_f1).4f", row)
-
-
-def _scores(truth: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    return Cells.of(truth, Prediction(labels, None, 0.0, 0.0)).scores()
 
 
 def rare_labels(spec: Spec) -> np.ndarray:

@@ -17,7 +17,6 @@ from anndata import AnnData
 from mudata import MuData
 from scvi.train import TrainRunner
 
-from plkd._compat import merge_kwargs
 from plkd._files import as_path, make_folder, remove_leftovers
 from plkd.data import Cells, ModalitySpec
 from plkd.inference import run_student, run_teacher
@@ -37,7 +36,6 @@ from plkd.train import (
     check_converged,
     feature_weights,
     run_phase,
-    split_cells,
 )
 from plkd.train._check import check_settings, check_split
 from plkd.train._checkpoint import (
@@ -50,9 +48,9 @@ from plkd.train._checkpoint import (
     sums_of_counts,
 )
 from plkd.train._gains import set_gains
-from plkd.train._kept_split import parts_before, say_what_trained
+from plkd.train._kept_split import choose_split
 from plkd.train._plan import phase_length, plan_arguments
-from plkd.train._runner import check_config, merge_trainer_kwargs, own_callbacks
+from plkd.train._runner import merge_plan_kwargs, merge_trainer_kwargs, own_callbacks
 from plkd.train._sampler import label_prior
 
 logger = logging.getLogger("plkd")
@@ -189,7 +187,7 @@ class TrainingMixin:
         accelerator = own["accelerator"] or accelerator if accelerator == "auto" else accelerator
         devices = own["devices"] or devices if devices == "auto" else devices
         early_stopping = early_stopping and own["early_stopping"] is not False
-        teacher, student = self._phases(_asked(plan_config, plan_kwargs), max_epochs, batch_size)
+        teacher, student = self._phases(merge_plan_kwargs(plan_config, plan_kwargs), max_epochs, batch_size)
         device = check_device(accelerator, devices)
         check_split(train_size, validation_size, datasplitter_kwargs)
         folder = None if checkpoint_dir is None else as_path(checkpoint_dir, "checkpoint_dir")
@@ -207,25 +205,9 @@ class TrainingMixin:
         sizes = (train_size, 1 - train_size if validation_size is None else validation_size)
         names = [data.obs_names for data in (self.adata, earlier) if data is not None]
         known = digest(*(np.asarray(own, dtype=object) for own in names), reference.labels, reference.batch)
-        before = parts_before(self.split_of_, known, sizes) if asked is None else None
-        if before is not None:
-            datasplitter_kwargs = {"external_indexing": before}
-        elif asked is not None and cells is not attached:
-            datasplitter_kwargs = {"external_indexing": given_split(attached, reference, asked)}
+        given = asked if asked is None or cells is attached else given_split(attached, reference, asked)
         cells = cells.spooled()
-        split = split_cells(
-            cells.labels,
-            cells.batch,
-            np.random.default_rng(int(torch.randint(2**31, ()))),
-            train_size=train_size,
-            validation_size=validation_size,
-            measured=cells.measured(),
-            **(datasplitter_kwargs or {}),
-        )
-        if before is not None:
-            split = dataclasses.replace(split, note=f"the {len(split.validation)} cells held out before stay so")
-        else:
-            say_what_trained(self.split_of_, known, split, was_trained=self.is_trained_)
+        split = choose_split(cells, self.split_of_, known, sizes, was_trained=self.is_trained_, external_indexing=given)
         run = {
             "max_epochs": max_epochs,
             "teacher": dataclasses.asdict(teacher),
@@ -481,24 +463,6 @@ class TrainingMixin:
                 clip_norm=settings.clip_norm,
                 **common,
             )
-
-
-def _asked(config: Any, kwargs: Any) -> dict[str, dict[str, Any]]:
-    """Return the settings asked for by phase, those of ``plan_kwargs`` over those of ``plan_config``."""
-    check_config(config, "plan_config")
-    check_config(kwargs, "plan_kwargs")
-    asked: dict[str, dict[str, Any]] = {"teacher": {}, "student": {}}
-    for given in (merge_kwargs(config, None, name="plan"), merge_kwargs(None, kwargs, name="plan")):
-        if unknown := sorted(map(str, set(given) - set(asked))):
-            raise TypeError(
-                f'plan_kwargs holds {unknown}; expected settings by phase, e.g. {{"teacher": {{"lr": 1e-3}}, '
-                '"student": {"kd_weight": 0.5}}.'
-            )
-        for phase, settings in given.items():
-            if not isinstance(settings, Mapping):
-                raise TypeError(f"plan_kwargs[{phase!r}] is {settings!r}; expected a dict of settings.")
-            asked[phase] |= settings
-    return asked
 
 
 @contextmanager

@@ -3,34 +3,63 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import torch
 
-from plkd.train._split import Split
+from plkd.data import Cells
+from plkd.train._split import Split, split_cells
 
 logger = logging.getLogger("plkd")
 
 
-def parts_before(before: Mapping[str, Any] | None, known: str, sizes: tuple[float, float]) -> list[np.ndarray] | None:
-    """Return training, validation and test cells of the training before; None: there was none, or it was another one.
+def choose_split(
+    cells: Cells,
+    before: Mapping[str, Any] | None,
+    known: str,
+    sizes: tuple[float, float],
+    *,
+    was_trained: bool,
+    external_indexing: Sequence[np.ndarray] | None,
+) -> Split:
+    """Split as the training before did, where it was of the same cells; else as is asked for, or by a draw of torch's.
 
     Parameters
     ----------
+    cells
+        What trains.
     before
-        ``cells`` (a digest), ``sizes`` and ``parts`` of it.
+        ``cells`` (a digest), ``sizes`` and ``parts`` (training, validation, test) of the training before; None: not known.
     known
         Digest of the cells at hand, their labels and batches.
     sizes
         Shares to train on and to hold out.
+    was_trained
+        Whether the model was trained before.
+    external_indexing
+        As of :func:`plkd.train.split_cells`; the split before does not matter then.
     """
-    if before is None or before["cells"] != known or not np.allclose(before["sizes"], sizes):
-        return None
-    return before["parts"]
+    same = before is not None and before["cells"] == known and np.allclose(before["sizes"], sizes)
+    kept = before["parts"] if before is not None and same and external_indexing is None else None
+    split = split_cells(
+        cells.labels,
+        cells.batch,
+        np.random.default_rng(int(torch.randint(2**31, ()))),
+        train_size=sizes[0],
+        validation_size=sizes[1],
+        measured=cells.measured(),
+        external_indexing=external_indexing if kept is None else kept,
+    )
+    if kept is not None:
+        return replace(split, note=f"the {len(split.validation)} cells held out before stay so")
+    _say_what_trained(before, known, split, was_trained=was_trained)
+    return split
 
 
-def say_what_trained(before: Mapping[str, Any] | None, known: str, split: Split, *, was_trained: bool) -> None:
+def _say_what_trained(before: Mapping[str, Any] | None, known: str, split: Split, *, was_trained: bool) -> None:
     """Warn where cells are held out that have trained, or may have: of a model without ``before`` it is not known."""
     if before is None:
         doubt = was_trained

@@ -53,6 +53,30 @@ def merge_trainer_kwargs(config: Any, kwargs: Mapping[str, Any]) -> dict[str, An
     return given
 
 
+def merge_plan_kwargs(config: Any, kwargs: Any) -> dict[str, dict[str, Any]]:
+    """Return the settings asked for by phase, those of ``plan_kwargs`` over those of ``plan_config``.
+
+    Raises
+    ------
+    TypeError
+        If they are no settings, or of no phase.
+    """
+    check_config(config, "plan_config")
+    check_config(kwargs, "plan_kwargs")
+    asked: dict[str, dict[str, Any]] = {"teacher": {}, "student": {}}
+    for given in (merge_kwargs(config, None, name="plan"), merge_kwargs(None, kwargs, name="plan")):
+        if unknown := sorted(map(str, set(given) - set(asked))):
+            raise TypeError(
+                f'plan_kwargs holds {unknown}; expected settings by phase, e.g. {{"teacher": {{"lr": 1e-3}}, '
+                '"student": {"kd_weight": 0.5}}.'
+            )
+        for phase, settings in given.items():
+            if not isinstance(settings, Mapping):
+                raise TypeError(f"plan_kwargs[{phase!r}] is {settings!r}; expected a dict of settings.")
+            asked[phase] |= settings
+    return asked
+
+
 def check_config(config: Any, argument: str) -> None:
     """Refuse what holds no settings.
 
