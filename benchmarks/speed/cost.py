@@ -74,7 +74,7 @@ def student(size: Size, *, training: bool) -> float:
     return 2 * reading + 3 * rest if training else reading + rest
 
 
-def annotation(size: Size, *, axes: int = 30, sample: int = 2500) -> float:
+def annotation(size: Size, *, axes: int = 30, sample: int = 1250) -> float:
     """Return the operations of annotating one cell: the Student, the query's axes, distances to centres and to the sample."""
     last = size.hidden[1]
     novelty = 2 * size.density * size.genes * axes + 2 * last * (last + size.labels) + 2 * axes * sample

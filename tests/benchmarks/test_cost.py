@@ -45,5 +45,5 @@ def test_of_sparse_values_those_that_are_not_zero_count():
     first = 2 * 1000 * 256
     assert student(full, training=False) - student(thin, training=False) == pytest.approx(0.9 * first)
     assert annotation(thin) - student(thin, training=False) == pytest.approx(
-        0.1 * 2 * 1000 * 30 + 2 * 128 * 132 + 2 * 30 * 2500
+        0.1 * 2 * 1000 * 30 + 2 * 128 * 132 + 2 * 30 * 1250
     )

@@ -46,12 +46,12 @@ def test_without_profiles_there_are_no_places(parts):
     np.testing.assert_array_equal(output.logits, run_student(scaling, student, cells, np.arange(N_OBS)).logits)
 
 
-def test_of_many_cells_a_quarter_of_the_sample_is_looked_for_neighbours_in(parts, monkeypatch):
+def test_of_many_cells_an_eighth_of_the_sample_is_looked_for_neighbours_in(parts, monkeypatch):
     scaling, student, cells, _ = parts
     monkeypatch.setattr("plkd.inference._axes.MOST_CELLS", 20)
     monkeypatch.setattr("plkd.inference._axes._RUN", 5)
     profiles = {"rna": np.zeros((3, N_GENES), dtype=np.float32)}
     _, places = run_in_surroundings(scaling, student, cells, np.arange(N_OBS), profiles)
     looked_at = [*range(5), *range(18, 23), *range(36, 41), *range(55, 60)]
-    assert np.flatnonzero(places.sample).tolist() == looked_at[::4]
+    assert np.flatnonzero(places.sample).tolist() == looked_at[::8]
     assert places.cells["rna"].shape[0] == N_OBS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -35,6 +36,16 @@ class LabelCentres:
     whitening: np.ndarray
     centres: np.ndarray
 
+    @cached_property
+    def _from_middle(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return where in the latent space the middle of the centres lies, the centres from there, and the whitening, float32.
+
+        From their middle, and by differences from the nearest alone, little cancels in float32.
+        """
+        middle = self.centres.mean(axis=0)
+        origin = np.linalg.solve(self.whitening.T, middle)
+        return origin, (self.centres - middle).astype(np.float32), self.whitening.astype(np.float32)
+
     def distance(self, latent: np.ndarray) -> np.ndarray:
         """Return the Mahalanobis distance to the nearest centre, shape ``(n_obs,)`` (Lee et al. 2018, section 2.1).
 
@@ -43,10 +54,8 @@ class LabelCentres:
         latent
             Shape ``(n_obs, n_latent)``.
         """
-        # From the middle of the centres, and by differences from the nearest alone, so that little cancels in float32.
-        middle = self.centres.mean(axis=0)
-        origin, centres = np.linalg.solve(self.whitening.T, middle), (self.centres - middle).astype(np.float32)
-        scaled = (latent - origin).astype(np.float32) @ self.whitening.astype(np.float32)
+        origin, centres, whitening = self._from_middle
+        scaled = (latent - origin).astype(np.float32) @ whitening
         nearest = (np.square(centres).sum(axis=1) - 2 * (scaled @ centres.T)).argmin(axis=1)
         return np.sqrt(np.square(scaled - centres[nearest]).sum(axis=1, dtype=np.float64))
 

@@ -20,7 +20,7 @@ Scale = Literal["counts", "log"]
 LOG_MAXIMUM = 15.0
 #: No count is larger; sums over a cell of such values still fit into float32.
 _LARGEST = 1e30
-_BLOCK = 4096
+_BLOCK, _VALUES = 4096, 2**16
 #: Of a matrix on disk so many blocks of so many rows are looked at; all its values are checked when they are used.
 _SAMPLED_BLOCKS, _SAMPLED_ROWS = 8, 512
 
@@ -122,7 +122,9 @@ def _blocks(rows: Rows):
     matrix = rows.matrix
     if rows.in_memory:
         if sp.issparse(matrix):
-            yield matrix
+            # So many values stay in the processor's cache.
+            for start in range(0, len(matrix.data), _VALUES):
+                yield matrix.data[start : start + _VALUES]
         else:
             for start in range(0, rows.n_obs, _BLOCK):
                 yield matrix[start : start + _BLOCK]

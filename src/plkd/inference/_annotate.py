@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -11,9 +12,22 @@ from threadpoolctl import threadpool_limits
 from plkd.confidence import Confidence, Places, Surroundings
 from plkd.data import Cells
 from plkd.inference._axes import Axes, find_axes, neighbour_cells, sample_cells
+from plkd.inference._parallel import in_parallel, numbered
 from plkd.inference._run import StudentOutput, run_student, student_outputs
 from plkd.inference._table import TopTwo, annotate_cells, label_probabilities, rejection_rate
 from plkd.nn import InputScaling, Student
+
+#: Cells of a small query that are judged at a time.
+_PART = 2048
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """What is kept of some cells: their two most probable labels, their distances, and the probabilities that a vote needs."""
+
+    top: TopTwo
+    distances: np.ndarray | None
+    held: np.ndarray | None
 
 
 def annotate(
@@ -84,33 +98,32 @@ def annotate(
             known = run_student(scaling, student, looked_at, places, axes=axes, batch_size=batch_size)
             around = _surroundings(confidence, known, measured[sample], axes)
     found = outputs(scaling, student, cells, chosen, axes=axes, batch_size=batch_size, progress=progress)
-    if axes and around is None:
+    if confidence is not None and axes and around is None and n_obs:
         # A small query is its own sample.
-        found = [_joined(found)] if n_obs else []
-    distances, done = np.empty((n_obs, 2)), 0
-    tops, held = [TopTwo(np.empty((0, 2), dtype=np.int32), np.empty((0, 2)))], []
-    # Between its many small products a second thread of numpy's would wait by spinning, on the core that reads and that torch needs.
-    with threadpool_limits(1, user_api="blas"):
-        for output in found:
-            rows = slice(done, done + len(output.logits))
-            done = rows.stop
-            probabilities = label_probabilities(output.logits, confidence, measured[rows])
-            tops.append(TopTwo.of(probabilities))
-            if clusters is not None:
-                held.append(probabilities)
-            if confidence is None:
-                continue
-            if axes and around is None:
-                around = _surroundings(confidence, output, measured, axes)
-            numbers_here = None if own is None else own[rows]
-            distances[rows] = confidence.distances(
-                output.latent, output.logits, measured[rows], output.places, around, numbers_here
+        whole = _joined(found)
+        around = _surroundings(confidence, whole, measured, axes)
+        found = (whole.of(slice(start, start + _PART)) for start in range(0, n_obs, _PART))
+
+    def judged(part: tuple[slice, StudentOutput]) -> _Judged:
+        rows, output = part
+        probabilities = label_probabilities(output.logits, confidence, measured[rows])
+        distances = None
+        if confidence is not None:
+            numbers = None if own is None else own[rows]
+            distances = confidence.distances(
+                output.latent, output.logits, measured[rows], output.places, around, numbers
             )
-    novelty, shift = (None, 1.0)
+        return _Judged(TopTwo.of(probabilities), distances, None if clusters is None else probabilities)
+
+    # Each part has a thread of its own: a second one of numpy's would wait by spinning, on a processor that another needs.
+    with threadpool_limits(1, user_api="blas"):
+        parts = list(in_parallel(judged, numbered(found, lambda output: len(output.logits))))
+    novelty, shift = None, 1.0
     if confidence is not None:
-        novelty, shift = confidence.novelty_of(distances, measured)
+        told = [part.distances for part in parts if part.distances is not None]
+        novelty, shift = confidence.novelty_of(np.concatenate([np.empty((0, 2)), *told]), measured)
     return annotate_cells(
-        TopTwo.joined(tops),
+        TopTwo.joined([TopTwo(np.empty((0, 2), dtype=np.int32), np.empty((0, 2))), *(part.top for part in parts)]),
         novelty,
         labels,
         obs_names,
@@ -118,7 +131,9 @@ def annotate(
         rate=rate,
         unknown_label=unknown_label,
         clusters=clusters,
-        probabilities=np.concatenate(held) if held else np.empty((0, len(labels))),
+        probabilities=np.concatenate(
+            [np.empty((0, len(labels))), *(part.held for part in parts if part.held is not None)]
+        ),
     )
 
 

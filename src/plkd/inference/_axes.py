@@ -18,7 +18,7 @@ from plkd.nn import InputScaling, SparseRows, Values, product, unweighted_batch
 #: Cells that are looked at, in runs of neighbours: from a file these are read in few pieces.
 MOST_CELLS, _RUN = 10_000, 50
 #: Where there are more, neighbours are looked for in this part of them.
-_EVERY = 4
+_EVERY = 8
 #: Features whose variance is largest for their mean, and the directions found among them.
 _MOST_FEATURES, _MOST_AXES = 2_000, 30
 #: A mean below this counts as this much, or a feature of a single count would come first.
@@ -63,7 +63,7 @@ def sample_cells(n_obs: int) -> np.ndarray:
 
 
 def neighbour_cells(n_obs: int) -> np.ndarray:
-    """Return the numbers of the cells in which the neighbours of all are looked for: all, or of many a quarter of the sample.
+    """Return the numbers of the cells in which the neighbours of all are looked for: all, or of many an eighth of the sample.
 
     Fewer tell as much of a cell's surroundings as of directions, and each costs a distance to every cell.
     """

@@ -13,6 +13,7 @@ from torch import nn
 from plkd.data import Cells
 from plkd.inference._axes import Axes
 from plkd.inference._batches import batches, to_device
+from plkd.inference._parallel import in_parallel
 from plkd.nn import InputLinear, InputScaling, Student, product, unweighted_batch
 
 
@@ -34,7 +35,7 @@ class StudentOutput:
     latent: np.ndarray
     places: dict[str, np.ndarray] = field(default_factory=dict)
 
-    def of(self, rows: np.ndarray) -> StudentOutput:
+    def of(self, rows: np.ndarray | slice) -> StudentOutput:
         """Return those of some cells."""
         return StudentOutput(self.logits[rows], self.latent[rows], {k: own[rows] for k, own in self.places.items()})
 
@@ -114,8 +115,11 @@ def student_outputs(
 ) -> Iterator[StudentOutput]:
     """Yield what :func:`run_student` returns mini-batch by mini-batch."""
     device, first = student.head.weight.device, _first_products(scaling, student, axes or {})
-    for batch in batches(cells, indices, batch_size, progress=progress):
-        yield _output(scaling, student, first, to_device(batch, device), axes or {})
+
+    def computed(batch: Mapping[str, Any]) -> StudentOutput:
+        return _output(scaling, student, first, to_device(batch, device), axes or {})
+
+    yield from in_parallel(computed, batches(cells, indices, batch_size, progress=progress), device)
 
 
 @torch.inference_mode()

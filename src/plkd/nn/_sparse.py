@@ -72,12 +72,12 @@ class SparseRows:
 
     def sum_rows(self) -> Tensor:
         """Return the sum of each row, shape ``(n_obs,)``."""
-        return torch.zeros(self.shape[0], device=self.device).index_add(0, self.rows, self.values)
+        bounds = torch.searchsorted(self.rows, torch.arange(self.shape[0] + 1, device=self.device))
+        return torch.segment_reduce(self.values, "sum", offsets=bounds, initial=0)
 
     def offsets(self) -> Tensor:
         """Return where each row starts, shape ``(n_obs,)``."""
-        counts = torch.bincount(self.rows, minlength=self.shape[0])
-        return torch.cumsum(counts, 0) - counts
+        return torch.searchsorted(self.rows, torch.arange(self.shape[0], device=self.device))
 
     def to_dense(self) -> Tensor:
         """Return shape ``(n_obs, n_features)``."""
