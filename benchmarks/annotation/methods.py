@@ -21,6 +21,8 @@ METHODS: dict[str, Method] = {
     "LR-pca100": peers.logistic_on_components,
     "kNN-pca50": peers.neighbours_on_components,
     "MLP-pca100": peers.mlp_on_components,
+    "XGBoost": peers.xgboost,
+    "CellTypist": peers.celltypist,
     "scanvi": peers.scanvi,
     "plkd": ours.default,
     "plkd-teacher": ours.default,
@@ -49,7 +51,7 @@ NEEDS = {
     "multivi+knn": {"rna_layer", "atac_layer"},
     "wnn": {"rna_layer"},
 }
-UNIMODAL = {"scanvi"}
+UNIMODAL = {"scanvi", "CellTypist"}
 
 # Same answer whatever the seed, so one seed is enough.
 DETERMINISTIC = {"LR-hvg2000"}

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import tempfile
+from pathlib import Path
 from time import perf_counter
 
 import anndata as ad
@@ -104,23 +108,71 @@ def mlp_on_components(task: Task, seed: int) -> dict[str, Prediction]:
     return {"MLP-pca100": _classify(task, seed, principal_components, classifier)}
 
 
-def scanvi(task: Task, seed: int) -> dict[str, Prediction]:
-    """SCVI on reference and query, then SCANVI with the query as unlabelled: transductive, unlike all others here."""
+class _Boosted:
+    """Gradient-boosted trees with labels for the numbers that xgboost wants."""
+
+    def __init__(self, seed: int):
+        from xgboost import XGBClassifier
+
+        self.trees = XGBClassifier(random_state=seed, n_jobs=2)
+
+    def fit(self, x: sp.csr_matrix, labels: np.ndarray) -> None:
+        self.classes_, codes = np.unique(labels, return_inverse=True)
+        self.trees.fit(x, codes)
+
+    def predict_proba(self, x: sp.csr_matrix) -> np.ndarray:
+        return self.trees.predict_proba(x)
+
+
+def xgboost(task: Task, seed: int) -> dict[str, Prediction]:
+    """Gradient-boosted trees on 2,000 variable genes, xgboost's defaults."""
+    return {"XGBoost": _classify(task, seed, variable_genes, _Boosted(seed))}
+
+
+def celltypist(task: Task, seed: int) -> dict[str, Prediction]:
+    """CellTypist with feature selection, as its guide has it, in the environment whose interpreter ``CELLTYPIST_PYTHON`` names."""
+    if "CELLTYPIST_PYTHON" not in os.environ:
+        raise KeyError(
+            "CELLTYPIST_PYTHON is not set: CellTypist needs scikit-learn < 1.8. `python -m venv celltypist && celltypist/bin/pip "
+            "install celltypist 'scikit-learn<1.8'`, then `export CELLTYPIST_PYTHON=celltypist/bin/python`."
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [Path(folder) / name for name in ("reference.h5ad", "query.h5ad", "answers.npz")]
+        task.reference.write_h5ad(paths[0])
+        task.query.write_h5ad(paths[1])
+        job = Path(__file__).with_name("celltypist_job.py")
+        command = [os.environ["CELLTYPIST_PYTHON"], str(job), *map(str, paths), task.spec.labels_key]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        with np.load(paths[2]) as found:
+            probabilities = pd.DataFrame(found["probabilities"], task.query.obs_names, found["names"])
+            seconds = found["seconds"]
+    labels = probabilities.columns.to_numpy().astype(str)[probabilities.to_numpy().argmax(axis=1)]
+    return {"CellTypist": Prediction(labels, probabilities, float(seconds[0]), float(seconds[1]))}
+
+
+def fit_scanvi(adata: ad.AnnData, labels_key: str, batch_key: str, seed: int):
+    """Return SCVI (2 layers, 30 latent, negative binomial) and SCANVI, 20 epochs from it."""
     import scvi
 
     scvi.settings.seed = seed
+    scvi.model.SCVI.setup_anndata(adata, batch_key=batch_key, labels_key=labels_key)
+    vae = scvi.model.SCVI(adata, n_layers=2, n_latent=30, gene_likelihood="nb")
+    # A last mini-batch of one cell stops batch norm.
+    sizes = {"batch_size": next(n for n in (128, 127, 126, 125) if round(adata.n_obs * 0.9) % n != 1)}
+    vae.train(train_size=0.9, enable_progress_bar=False, **sizes)
+    model = scvi.model.SCANVI.from_scvi_model(vae, unlabeled_category=UNLABELLED)
+    model.train(max_epochs=20, train_size=0.9, n_samples_per_label=100, enable_progress_bar=False, **sizes)
+    return vae, model
+
+
+def scanvi(task: Task, seed: int) -> dict[str, Prediction]:
+    """SCVI on reference and query, then SCANVI with the query as unlabelled: transductive, unlike all others here."""
     start = perf_counter()
     labels_key, batch_key = task.spec.labels_key, task.spec.batch_key
     both = ad.concat({"reference": task.reference, "query": task.query}, label="side", index_unique="-")
     both.obs[labels_key] = np.concatenate([task.labels, np.full(task.query.n_obs, UNLABELLED)])
     both.obs[batch_key] = (both.obs["side"].astype(str) + "-" + both.obs[batch_key].astype(str)).astype("category")
-    scvi.model.SCVI.setup_anndata(both, batch_key=batch_key, labels_key=labels_key)
-    vae = scvi.model.SCVI(both, n_layers=2, n_latent=30, gene_likelihood="nb")
-    # A last mini-batch of one cell stops batch norm.
-    sizes = {"batch_size": next(n for n in (128, 127, 126, 125) if round(both.n_obs * 0.9) % n != 1)}
-    vae.train(train_size=0.9, enable_progress_bar=False, **sizes)
-    model = scvi.model.SCANVI.from_scvi_model(vae, unlabeled_category=UNLABELLED)
-    model.train(max_epochs=20, train_size=0.9, n_samples_per_label=100, enable_progress_bar=False, **sizes)
+    _, model = fit_scanvi(both, labels_key, batch_key, seed)
     fitted = perf_counter()
     probabilities = model.predict(indices=np.flatnonzero(both.obs["side"] == "query"), soft=True)
     labels = probabilities.columns.to_numpy().astype(str)[probabilities.to_numpy().argmax(axis=1)]

@@ -137,6 +137,17 @@ def _task(spec: Spec, fold: str, reference: Any, query: Any) -> Task:
     return Task(spec, fold, reference, query, truth, data_folder() / "genesets" / spec.gene_sets)
 
 
+def read_cells(spec: Spec) -> ad.AnnData:
+    """Return all cells of a task with one modality, their genes in common; ``label`` and ``batch`` in obs, batches told apart by file."""
+    files = {Path(name).stem: _read(spec, name) for name in spec.files}
+    both = ad.concat(files, label="file", index_unique="-")
+    batch = both.obs[spec.batch_key].astype(str)
+    both.obs["batch"] = (both.obs["file"].astype(str) + ":" + batch if len(files) > 1 else batch).astype("category")
+    both.obs["label"] = both.obs[spec.labels_key].astype(str)
+    both.obs = both.obs[["label", "batch"]]
+    return both
+
+
 def _leave_one_batch_out(spec: Spec) -> Iterator[Task]:
     adata = _read(spec, spec.files[0])
     for batch in sorted(adata.obs[spec.batch_key].unique()):

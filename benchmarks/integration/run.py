@@ -20,13 +20,12 @@ from time import perf_counter
 import mudata as md
 import numpy as np
 import pandas as pd
-import scanpy as sc
 import scvi
-from scib_metrics.benchmark import BatchCorrection, Benchmarker, BioConservation
 
 from benchmarks.annotation.joint_peers import fit_multivi, fit_totalvi, joined
-from benchmarks.annotation.peers import UNLABELLED, log_normalise
+from benchmarks.annotation.peers import UNLABELLED
 from benchmarks.annotation.tasks import Task, folds, read_specs
+from benchmarks.integration.latents import score_latents
 from plkd import PLKD
 
 logger = logging.getLogger("benchmarks.integration")
@@ -60,28 +59,11 @@ def methods_for(task: Task) -> dict[str, Fit]:
 
 
 def scores(task: Task, both: md.MuData, latents: dict[str, np.ndarray]) -> pd.DataFrame:
-    """Return scib-metrics' scores on the query's cells, unscaled, one row per latent space."""
+    """Return the scores on the query's cells."""
     hidden = np.arange(task.reference.n_obs, both.n_obs)
-    rna = both.mod[task.spec.modalities["rna_layer"]][hidden]
-    adata = sc.AnnData(log_normalise(sc.AnnData(rna.X)), obs=both.obs.iloc[hidden][["batch"]].copy())
-    adata.obs["batch"] = adata.obs["batch"].astype(str).astype("category")
-    adata.obs["label"] = pd.Categorical(task.truth)
-    sc.pp.pca(adata, n_comps=min(50, adata.n_vars - 1))
-    for name, latent in {**latents, "RNA principal components": None}.items():
-        adata.obsm[name] = adata.obsm["X_pca"] if latent is None else latent[hidden]
-    several = adata.obs["batch"].nunique() > 1
-    bench = Benchmarker(
-        adata,
-        batch_key="batch",
-        label_key="label",
-        embedding_obsm_keys=[*latents, "RNA principal components"],
-        bio_conservation_metrics=BioConservation(),
-        batch_correction_metrics=BatchCorrection() if several else None,
-        pre_integrated_embedding_obsm_key="X_pca",
-        progress_bar=False,
-    )
-    bench.benchmark()
-    return bench.get_results(min_max_scale=False).drop(index="Metric Type")
+    counts = both.mod[task.spec.modalities["rna_layer"]][hidden].X
+    own = {name: latent[hidden] for name, latent in latents.items()}
+    return score_latents(counts, task.truth, both.obs["batch"].to_numpy()[hidden], own)
 
 
 def run(task: Task, seed: int, minutes: float) -> list[dict[str, object]]:
