@@ -11,20 +11,22 @@ import torch
 from tqdm.auto import tqdm
 
 from plkd.data import Cells
+from plkd.inference._parallel import at_once
 
-#: Dense values held at a time where no batch size is given: 128 MiB of float32.
+#: Dense values computed at a time where no batch size is given, all mini-batches together: 128 MiB of float32.
 _VALUES_AT_A_TIME = 2**25
 
 
 def batch_size_for(cells: Cells, batch_size: int | None) -> int:
-    """Return the batch size asked for, or one that holds about 128 MiB of dense values."""
+    """Return the batch size asked for, or one with which those computed at once hold about 128 MiB of dense values."""
     if batch_size is not None:
         if not isinstance(batch_size, Integral) or isinstance(batch_size, bool) or batch_size < 1:
             raise ValueError(f"batch_size={batch_size!r}; expected a whole number of at least 1, or None to choose it.")
         # No data set has more cells; larger numbers do not fit into an index.
         return min(int(batch_size), 2**31)
     n_features = sum(modality.rows.n_features for modality in cells.modalities.values())
-    return int(np.clip(_VALUES_AT_A_TIME // max(n_features, 1), 64, 8192))
+    n_cells = _VALUES_AT_A_TIME // max(n_features, 1)
+    return int(np.clip(n_cells // at_once(), 64, 8192))
 
 
 def chosen_cells(n_obs: int, indices: Sequence[int] | np.ndarray | None) -> np.ndarray:

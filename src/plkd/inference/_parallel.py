@@ -16,6 +16,11 @@ Result = TypeVar("Result")
 _MOST_AT_ONCE = 4
 
 
+def at_once() -> int:
+    """Return how many mini-batches are computed at once on a CPU."""
+    return min(torch.get_num_threads(), _MOST_AT_ONCE)
+
+
 def in_parallel(
     function: Callable[[Item], Result], items: Iterable[Item], device: torch.device | None = None
 ) -> Iterator[Result]:
@@ -37,23 +42,22 @@ def in_parallel(
     -----
     Errors of the function come out where the result would have, of the items before results not given yet. However the loop over it ends, the threads end with the items they are at.
     """
-    n_threads = torch.get_num_threads()
-    at_once = min(n_threads, _MOST_AT_ONCE)
-    if at_once == 1 or (device is not None and device.type != "cpu"):
+    n_threads, n_workers = torch.get_num_threads(), at_once()
+    if n_workers == 1 or (device is not None and device.type != "cpu"):
         yield from map(function, items)
         return
     upcoming: deque[Future[Result]] = deque()
     pool = ThreadPoolExecutor(
-        at_once,
+        n_workers,
         thread_name_prefix="plkd-compute",
         initializer=torch.set_num_threads,
-        initargs=(n_threads // at_once,),
+        initargs=(n_threads // n_workers,),
     )
     try:
         with pool:
             for item in items:
                 upcoming.append(pool.submit(function, item))
-                if len(upcoming) > at_once:
+                if len(upcoming) > n_workers:
                     yield upcoming.popleft().result()
             while upcoming:
                 yield upcoming.popleft().result()
