@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,16 +37,17 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Cells:
-    """True and predicted label codes of the query cells, and the predicted labels' probabilities (NaN for none)."""
+    """True and predicted label codes of the query cells, the predicted labels' probabilities (NaN for none), and batch codes."""
 
     names: np.ndarray
     truth: np.ndarray
     predicted: np.ndarray
     confidence: np.ndarray
+    batch: np.ndarray
 
     @classmethod
-    def of(cls, truth: np.ndarray, prediction: Prediction) -> Cells:
-        """Encode a prediction beside the truth."""
+    def of(cls, truth: np.ndarray, prediction: Prediction, batches: np.ndarray | None = None) -> Cells:
+        """Encode a prediction beside the truth; ``batches`` of the query cells, None for a single one."""
         labels = np.asarray(prediction.labels, dtype=str)
         if labels.shape != truth.shape:
             raise ValueError(f"{labels.shape[0]} labels were predicted for {truth.shape[0]} query cells.")
@@ -54,13 +56,14 @@ class Cells:
             confidence = np.full(len(truth), np.nan, dtype=np.float32)
         else:
             confidence = prediction.probabilities.to_numpy().max(axis=1).astype(np.float32)
-        return cls(names, codes[: len(truth)], codes[len(truth) :], confidence)
+        _, batch = np.unique(np.zeros(len(truth)) if batches is None else batches, return_inverse=True)
+        return cls(names, codes[: len(truth)], codes[len(truth) :], confidence, batch)
 
     @classmethod
     def load(cls, path: Path) -> Cells:
         """Read what ``save`` wrote."""
         with np.load(path) as arrays:
-            return cls(**{k: arrays[k] for k in ("names", "truth", "predicted", "confidence")})
+            return cls(**{k: arrays[k] for k in ("names", "truth", "predicted", "confidence", "batch")})
 
     def save(self, path: Path) -> None:
         """Write one compressed .npz file."""
@@ -71,17 +74,34 @@ class Cells:
         """Count cells by true and predicted label."""
         return confusion(self.truth, self.predicted, len(self.names))
 
-    def scores(self) -> dict[str, float]:
-        """Return the scores of this fold; the macro average is over the labels present in the query."""
+    def scores(self, parents: Mapping[str, str] | None = None) -> dict[str, float]:
+        """Return the scores of this fold; macro averages are over the labels present in the query, or in the batch.
+
+        Parameters
+        ----------
+        parents
+            Coarser labels of some labels; others are their own.
+        """
         matrix = self.confusion()
+        of_batches = [
+            confusion(self.truth[own], self.predicted[own], len(self.names))
+            for own in (self.batch == code for code in range(self.batch.max() + 1))
+        ]
         return {
             "accuracy": accuracy(matrix),
             "macro_f1": macro_f1(matrix),
             "weighted_f1": weighted_f1(matrix),
+            "accuracy_parents": self.accuracy_of_parents(parents or {}),
+            "macro_f1_worst_batch": min(map(macro_f1, of_batches)),
             "calibration_error": calibration_error(self.confidence, self.truth == self.predicted)
             if np.isfinite(self.confidence).all()
             else float("nan"),
         }
+
+    def accuracy_of_parents(self, parents: Mapping[str, str]) -> float:
+        """Return the share of cells whose called label has the parent of the true one, or is it."""
+        own = np.array([parents.get(name, name) for name in self.names])
+        return float(np.mean(own[self.truth] == own[self.predicted]))
 
 
 def cells_path(results: Path, task: str, fold: str, method: str, seed: int) -> Path:

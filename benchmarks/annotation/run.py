@@ -30,6 +30,8 @@ COLUMNS = (
     "n_ref",
     "n_query",
     "weighted_f1",
+    "accuracy_parents",
+    "macro_f1_worst_batch",
     "calibration_error",
     "versions",
 )
@@ -72,9 +74,9 @@ def append(out: Path, row: dict[str, object]) -> None:
 
 def record(out: Path, task: Task, method: str, seed: int, prediction: Prediction) -> None:
     """Score a prediction and write its cells, then its row."""
-    cells = Cells.of(task.truth, prediction)
+    cells = Cells.of(task.truth, prediction, task.query.obs[task.spec.batch_key].to_numpy().astype(str))
     cells.save(cells_path(out, task.spec.name, task.fold, method, seed))
-    row = {"task": task.spec.name, "fold": task.fold, "method": method, "seed": seed, **cells.scores()}
+    row = {"task": task.spec.name, "fold": task.fold, "method": method, "seed": seed, **cells.scores(task.spec.parents)}
     row |= {"fit_s": prediction.fit_s, "predict_s": prediction.predict_s}
     row |= {"n_ref": task.reference.n_obs, "n_query": task.query.n_obs, "versions": versions()}
     append(out, row)

@@ -25,6 +25,8 @@ SCORES = (
     "macro_f1",
     "accuracy",
     "weighted_f1",
+    "accuracy_parents",
+    "macro_f1_worst_batch",
     "macro_f1_common",
     "f1_rare",
     "calibration_error",

@@ -37,6 +37,7 @@ class Spec:
     modalities: dict[str, str] = field(default_factory=dict)
     simulate: dict[str, Any] = field(default_factory=dict)
     drop_labels: tuple[str, ...] = ()
+    parents: dict[str, str] = field(default_factory=dict)
     held_batches: tuple[str, ...] = ()
     query_fraction: float = 0.3
     split_seed: int = 0
@@ -155,6 +156,13 @@ def _leave_one_batch_out(spec: Spec) -> Iterator[Task]:
         yield _task(spec, batch, adata[~held], adata[held])
 
 
+def _one_batch_alone(spec: Spec) -> Iterator[Task]:
+    adata = _read(spec, spec.files[0])
+    for batch in sorted(adata.obs[spec.batch_key].unique()):
+        alone = (adata.obs[spec.batch_key] == batch).to_numpy()
+        yield _task(spec, f"{batch} alone", adata[alone], adata[~alone])
+
+
 def _across_files(spec: Spec) -> Iterator[Task]:
     for reference, query in (spec.files, spec.files[::-1]):
         fold = f"{Path(reference).stem}->{Path(query).stem}"
@@ -180,6 +188,7 @@ def _random(spec: Spec) -> Iterator[Task]:
 
 SPLITS: dict[str, Callable[[Spec], Iterator[Task]]] = {
     "leave-one-batch-out": _leave_one_batch_out,
+    "one-batch-alone": _one_batch_alone,
     "across-files": _across_files,
     "held-batches": _held_batches,
     "random": _random,

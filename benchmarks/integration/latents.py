@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import scanpy as sc
 import scipy.sparse as sp
-from scib_metrics.benchmark import BatchCorrection, Benchmarker, BioConservation
 
 from benchmarks.annotation.peers import log_normalise
 
@@ -30,6 +29,8 @@ def score_latents(
     latents
         By name, shape ``(n_obs, n_latent)``.
     """
+    from scib_metrics.benchmark import BatchCorrection, Benchmarker, BioConservation
+
     adata = ad.AnnData(log_normalise(ad.AnnData(counts)))
     adata.obs["batch"], adata.obs["label"] = pd.Categorical(batches.astype(str)), pd.Categorical(labels)
     sc.pp.pca(adata, n_comps=min(50, adata.n_vars - 1, adata.n_obs - 1))

@@ -91,15 +91,17 @@ def scanvi(reference: ad.AnnData, labels_key: str, query: ad.AnnData) -> Callabl
     return lambda: model.predict(query)
 
 
-def celltypist(python: str, reference: ad.AnnData, labels_key: str, query: ad.AnnData, repeats: int) -> list[float]:
-    """Return the seconds of CellTypist's annotate in another environment, normalisation included."""
+def celltypist(
+    python: str, reference: ad.AnnData, labels_key: str, query: ad.AnnData, repeats: int
+) -> list[float] | None:
+    """Return the seconds of CellTypist's annotate in another environment, normalisation included; None where it fails, of memory."""
     with tempfile.TemporaryDirectory() as folder:
         paths = [Path(folder) / name for name in ("reference.h5ad", "query.h5ad")]
         for path, adata in zip(paths, (reference, query), strict=True):
             adata.write_h5ad(path)
         command = [python, celltypist_job.__file__, *map(str, paths), labels_key, str(repeats)]
-        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    return json.loads(done.stdout.splitlines()[-1])
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+    return json.loads(done.stdout.splitlines()[-1]) if done.returncode == 0 else None
 
 
 def main() -> None:
@@ -135,7 +137,11 @@ def main() -> None:
             things["scANVI"] = scanvi(reference, args.labels_key, query)
         seconds = in_turn(things, args.repeats)
         if args.celltypist:
-            seconds["CellTypist"] = celltypist(args.celltypist, reference, args.labels_key, query, args.repeats)
+            theirs = celltypist(args.celltypist, reference, args.labels_key, query, args.repeats)
+            if theirs is None:
+                print(f"CellTypist failed on {n_cells:,} cells")
+            else:
+                seconds["CellTypist"] = theirs
         share = query.X.nnz / np.prod(query.shape)
         print(f"{n_cells:,} cells x {query.n_vars:,} genes, {share:.1%} not zero, {args.threads} threads")
         print(table(seconds, n_cells))

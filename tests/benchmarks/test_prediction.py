@@ -1,0 +1,96 @@
+"""Scores of single cells by batch and by parent, beside scikit-learn's; and which reference cells and labels are left."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from anndata import AnnData
+from benchmarks.annotation.few import thinned
+from benchmarks.annotation.prediction import Cells, Prediction
+from benchmarks.annotation.tasks import Spec, Task, folds
+from benchmarks.integration.hidden import hide
+from sklearn.metrics import accuracy_score, f1_score
+
+LABELS = np.array(["CD4", "CD8", "B", "NK"])
+PARENTS = {"CD4": "T", "CD8": "T"}
+
+
+@pytest.fixture
+def answers():
+    rng = np.random.default_rng(0)
+    truth, batches = LABELS[rng.integers(0, 4, 200)], np.array(["a", "b", "c"])[rng.integers(0, 3, 200)]
+    called = np.where(rng.random(200) < 0.7, truth, LABELS[rng.integers(0, 4, 200)])
+    return truth, called, batches
+
+
+def scores(truth, called, batches=None):
+    return Cells.of(truth, Prediction(called, None, 0.0, 0.0), batches).scores(PARENTS)
+
+
+def test_worst_batch_is_the_least_macro_f1_over_labels_of_the_batch(answers):
+    truth, called, batches = answers
+    by_batch = [
+        f1_score(truth[own], called[own], labels=np.unique(truth[own]), average="macro")
+        for own in (batches == name for name in "abc")
+    ]
+    assert scores(*answers)["macro_f1_worst_batch"] == pytest.approx(min(by_batch))
+
+
+def test_a_single_batch_is_its_own_worst(answers):
+    found = scores(*answers[:2])
+    assert found["macro_f1_worst_batch"] == found["macro_f1"]
+
+
+def test_a_subtype_counts_as_right(answers):
+    truth, called, _ = answers
+    parents = [np.array([PARENTS.get(name, name) for name in names]) for names in (truth, called)]
+    found = scores(*answers)
+    assert found["accuracy_parents"] == pytest.approx(accuracy_score(*parents))
+    assert found["accuracy_parents"] > found["accuracy"]
+    # A parent that is called itself is right too.
+    assert scores(np.array(["CD4", "B"]), np.array(["T", "T"]))["accuracy_parents"] == 0.5
+
+
+def test_batches_are_kept_with_the_cells(answers, tmp_path):
+    truth, called, batches = answers
+    cells = Cells.of(truth, Prediction(called, None, 0.0, 0.0), batches)
+    cells.save(tmp_path / "cells.npz")
+    assert Cells.load(tmp_path / "cells.npz").scores(PARENTS) == pytest.approx(cells.scores(PARENTS), nan_ok=True)
+
+
+def make_task(labels, tmp_path):
+    reference = AnnData(np.arange(len(labels) * 2, dtype=np.float32).reshape(-1, 2))
+    reference.obs["cell_type"] = labels
+    return Task(Spec("own", "random", ()), "f", reference, reference[:0].copy(), np.array([]), tmp_path)
+
+
+def test_thinned_reference_has_at_most_so_many_cells_of_each_label(tmp_path):
+    task = make_task(np.repeat(["a", "b", "c"], [10, 2, 5]), tmp_path)
+    found = thinned(task, 3, 0)
+    assert dict(zip(*np.unique(found.labels, return_counts=True), strict=True)) == {"a": 3, "b": 2, "c": 3}
+    assert set(found.reference.obs_names) < set(task.reference.obs_names)
+    np.testing.assert_array_equal(found.reference.X, task.reference[found.reference.obs_names].X)
+    drawn = [tuple(thinned(task, 3, seed).reference.obs_names) for seed in (0, 0, 1)]
+    assert drawn[0] == drawn[1] != drawn[2]
+
+
+def test_each_label_loses_its_share_and_keeps_one_cell():
+    labels = np.repeat(["a", "b", "c"], [100, 7, 1])
+    hidden = hide(labels, 0.8, 0)
+    assert [int(hidden[labels == name].sum()) for name in "abc"] == [80, 5, 0]
+    assert (hide(labels, 1.0, 0).sum()) == 99 + 6  # one is kept of each
+
+
+def test_one_batch_alone_is_the_reference_once_each(tmp_path, monkeypatch):
+    monkeypatch.setenv("PLKD_DATA", str(tmp_path))
+    adata = AnnData(np.ones((12, 3), dtype=np.float32))
+    adata.obs["cell_type"] = ["a", "b"] * 6
+    adata.obs["batch"] = ["x"] * 4 + ["y"] * 4 + ["z"] * 4
+    adata.write_h5ad(tmp_path / "own.h5ad")
+    tasks = list(folds(Spec("own", "one-batch-alone", ("own.h5ad",))))
+    assert [task.fold for task in tasks] == ["x alone", "y alone", "z alone"]
+    for task, name in zip(tasks, "xyz", strict=True):
+        assert set(task.reference.obs["batch"]) == {name}
+        assert set(task.query.obs["batch"]) == set("xyz") - {name}
+        assert task.query.n_obs == 8
+        assert "cell_type" not in task.query.obs
