@@ -9,9 +9,9 @@ Rows are appended to the CSV, and what it has is not run again.
 from __future__ import annotations
 
 import argparse
-import csv
 import logging
 import warnings
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +20,7 @@ import pandas as pd
 
 from benchmarks.annotation.methods import METHODS
 from benchmarks.annotation.prediction import Cells
+from benchmarks.annotation.run import append, applies
 from benchmarks.annotation.tasks import Task, folds, read_specs
 
 logger = logging.getLogger("benchmarks.annotation")
@@ -36,19 +37,19 @@ def thinned(task: Task, n_cells: int, seed: int) -> Task:
     return replace(task, reference=reference)
 
 
-def rows(task: Task, n_cells: int, seed: int, methods: list[str], done: set[tuple]) -> list[dict[str, object]]:
-    """Return a row per method that is not done."""
-    own, found = thinned(task, n_cells, seed), []
+def rows(task: Task, n_cells: int, seed: int, methods: list[str], done: set[tuple]) -> Iterator[dict[str, object]]:
+    """Yield a row per method that is not done."""
+    own, about = thinned(task, n_cells, seed), (task.spec.name, task.fold, n_cells, seed)
+    batches = task.query.obs[task.spec.batch_key].to_numpy().astype(str)
     for method in methods:
-        key = (task.spec.name, task.fold, n_cells, seed, method)
-        if key in done:
+        if (*about, method) in done or not applies(method, task.spec):
             continue
         for name, prediction in METHODS[method](own, seed).items():
-            if name in methods and (*key[:-1], name) not in done:
-                done.add((*key[:-1], name))
-                scores = Cells.of(own.truth, prediction).scores()
-                found.append(dict(zip(KEYS, (*key[:-1], name), strict=True)) | scores | {"fit_s": prediction.fit_s})
-    return found
+            key = (*about, name)
+            if name in methods and key not in done:
+                done.add(key)
+                scores = Cells.of(own.truth, prediction, batches).scores(task.spec.parents)
+                yield dict(zip(KEYS, key, strict=True)) | scores | {"fit_s": prediction.fit_s}
 
 
 def main() -> None:
@@ -60,6 +61,10 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=["SVM", "LR-hvg2000", "plkd", "plkd-no-kd"])
     parser.add_argument("--out", type=Path, default=Path("few.csv"))
     args = parser.parse_args()
+    specs = [spec for spec in read_specs() if not spec.modalities and spec.modality in ("", "rna")]
+    unknown = set(args.tasks) - {spec.name for spec in specs}
+    if unknown:
+        parser.error(f"no such task: {', '.join(sorted(unknown))}; there are {', '.join(s.name for s in specs)}")
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     warnings.filterwarnings("ignore")
     for name in ("lightning.pytorch", "lightning.fabric", "scvi", "plkd"):
@@ -67,19 +72,12 @@ def main() -> None:
     done = set()
     if args.out.exists():
         done = set(pd.read_csv(args.out)[KEYS].itertuples(index=False, name=None))
-    for spec in read_specs():
-        if spec.name not in args.tasks or spec.modalities or spec.modality not in ("", "rna"):
-            continue
-        for task in folds(spec):
+    for spec in specs:
+        for task in folds(spec) if spec.name in args.tasks else ():
             for seed in args.seeds:
                 for n_cells in args.cells:
                     for row in rows(task, n_cells, seed, args.methods, done):
-                        new = not args.out.exists()
-                        with args.out.open("a", newline="") as file:
-                            writer = csv.DictWriter(file, list(row))
-                            if new:
-                                writer.writeheader()
-                            writer.writerow(row)
+                        append(args.out, row, list(row))
     table = pd.read_csv(args.out)
     by_task = table.groupby(["task", "method", "cells_per_label", "seed"])["macro_f1"].mean()
     print(by_task.groupby(["task", "method", "cells_per_label"]).mean().unstack().round(3).to_string())

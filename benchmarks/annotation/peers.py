@@ -1,4 +1,4 @@
-"""Peers: plain classifiers on log1p of counts per 10,000, fitted on the reference alone, and scANVI."""
+"""Peers: plain classifiers and CellTypist on log1p of counts per 10,000, fitted on the reference alone, and scANVI."""
 
 from __future__ import annotations
 

@@ -63,7 +63,10 @@ class Cells:
     def load(cls, path: Path) -> Cells:
         """Read what ``save`` wrote."""
         with np.load(path) as arrays:
-            return cls(**{k: arrays[k] for k in ("names", "truth", "predicted", "confidence", "batch")})
+            parts = {k: arrays[k] for k in ("names", "truth", "predicted", "confidence")}
+            # Written before batches were kept.
+            batch = arrays["batch"] if "batch" in arrays else np.zeros(len(parts["truth"]), dtype=np.int64)
+            return cls(**parts, batch=batch)
 
     def save(self, path: Path) -> None:
         """Write one compressed .npz file."""
@@ -80,19 +83,19 @@ class Cells:
         Parameters
         ----------
         parents
-            Coarser labels of some labels; others are their own.
+            Coarser labels of some labels, one level up; others are their own.
         """
         matrix = self.confusion()
         of_batches = [
             confusion(self.truth[own], self.predicted[own], len(self.names))
-            for own in (self.batch == code for code in range(self.batch.max() + 1))
+            for own in (self.batch == code for code in np.unique(self.batch))
         ]
         return {
             "accuracy": accuracy(matrix),
             "macro_f1": macro_f1(matrix),
             "weighted_f1": weighted_f1(matrix),
             "accuracy_parents": self.accuracy_of_parents(parents or {}),
-            "macro_f1_worst_batch": min(map(macro_f1, of_batches)),
+            "macro_f1_worst_batch": min(map(macro_f1, of_batches), default=float("nan")),
             "calibration_error": calibration_error(self.confidence, self.truth == self.predicted)
             if np.isfinite(self.confidence).all()
             else float("nan"),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import csv
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -61,12 +61,17 @@ def done(out: Path) -> set[tuple[str, ...]]:
         return {tuple(row[k] for k in KEYS) for row in csv.DictReader(file)}
 
 
-def append(out: Path, row: dict[str, object]) -> None:
-    """Append one row, below a header if the file is new."""
+def append(out: Path, row: dict[str, object], columns: Sequence[str] = COLUMNS) -> None:
+    """Append one row, below a header if the file is new; refuse a file with other columns."""
     out.parent.mkdir(parents=True, exist_ok=True)
     new = not out.exists()
+    if not new:
+        with out.open(newline="") as file:
+            found = next(csv.reader(file), [])
+        if found != list(columns):
+            raise ValueError(f"{out} has the columns {found}, expected {list(columns)}. Fix: name a new file, `--out`.")
     with out.open("a", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
+        writer = csv.DictWriter(file, columns)
         if new:
             writer.writeheader()
         writer.writerow(row)

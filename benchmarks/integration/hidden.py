@@ -10,7 +10,6 @@ were hidden. Rows are appended to the CSV, and what it has is not run again; the
 from __future__ import annotations
 
 import argparse
-import csv
 import logging
 import warnings
 from collections.abc import Callable, Iterator
@@ -24,13 +23,14 @@ import scanpy as sc
 import scvi
 
 from benchmarks.annotation.peers import UNLABELLED, fit_scanvi, log_normalise
+from benchmarks.annotation.run import append
 from benchmarks.annotation.tasks import Spec, read_cells, read_specs
 from benchmarks.integration.latents import score_latents
 from plkd import PLKD
 
 logger = logging.getLogger("benchmarks.integration")
 
-#: Sets whose batches share their types: tasks of the annotation benchmark, and one of its own.
+#: Sets whose batches share most of their types: tasks of the annotation benchmark, and one of its own.
 SETS = ("pbmc-technologies", "pbmc-sorted-vs-3k", "pancreas-protocols", "cortex-multiome", "cell-lines")
 CELL_LINES = Spec("cell-lines", "leave-one-batch-out", ("celllines_sc_mixology_3tech.h5ad",))
 PARTS = {"Batch correction": "batch", "Bio conservation": "biology", "Total": "total"}
@@ -48,7 +48,7 @@ def plkd(cells: ad.AnnData, seed: int) -> Latents:
 
 
 def deep(cells: ad.AnnData, seed: int) -> Latents:
-    """ScVI, which uses no labels, and scANVI from it."""
+    """ScVI, which uses no labels, and scANVI from it; the seconds of both together stand in both rows."""
     vae, model = fit_scanvi(cells, "label", "batch", seed)
     return {"scVI": vae.get_latent_representation(), "scANVI": model.get_latent_representation()}
 
@@ -91,15 +91,15 @@ def rows_of(name: str, whole: ad.AnnData, share: float, seed: int) -> Iterator[d
         seconds |= dict.fromkeys(found, perf_counter() - start)
     scores = score_latents(whole.X[hidden], labels[hidden], whole.obs["batch"].to_numpy()[hidden], latents)
     for latent, row in scores.iterrows():
-        about = {"set": name, "seed": seed, "latent": latent, "n_scored": int(hidden.sum())}
+        about = {"set": name, "hidden": share, "seed": seed, "latent": latent, "n_scored": int(hidden.sum())}
         yield {**about, "seconds": round(seconds.get(str(latent), 0.0), 1), **row.to_dict()}
 
 
 def summary(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the parts by latent space: the mean over seeds of each set, and their mean over sets."""
+    """Return the parts by share of hidden labels and latent space: the mean over seeds of each set, and their mean over sets."""
     parts = rows.rename(columns=PARTS).astype(dict.fromkeys(PARTS.values(), float))
-    by_set = parts.groupby(["latent", "set"])[list(PARTS.values())].mean()
-    means = by_set.groupby("latent").mean().assign(set="mean over sets").set_index("set", append=True)
+    by_set = parts.groupby(["hidden", "latent", "set"])[list(PARTS.values())].mean()
+    means = by_set.groupby(["hidden", "latent"]).mean().assign(set="mean over sets").set_index("set", append=True)
     return pd.concat([by_set, means]).unstack("set").round(3)
 
 
@@ -120,19 +120,15 @@ def main() -> None:
     specs[CELL_LINES.name] = CELL_LINES
     done = set()
     if args.out.exists():
-        done = set(pd.read_csv(args.out)[["set", "seed"]].itertuples(index=False, name=None))
+        done = set(pd.read_csv(args.out)[["set", "hidden", "seed"]].itertuples(index=False, name=None))
     for name in args.sets:
         whole = read_cells(specs[name])
         for seed in args.seeds:
-            if (name, seed) in done:
+            if (name, args.hidden, seed) in done:
                 continue
             rows = list(rows_of(name, whole, args.hidden, seed))
-            new = not args.out.exists()
-            with args.out.open("a", newline="") as file:
-                writer = csv.DictWriter(file, list(rows[0]))
-                if new:
-                    writer.writeheader()
-                writer.writerows(rows)
+            for row in rows:
+                append(args.out, row, list(row))
     with pd.option_context("display.width", 250, "display.max_columns", 50):
         print(summary(pd.read_csv(args.out)).to_string())
 

@@ -94,14 +94,17 @@ def scanvi(reference: ad.AnnData, labels_key: str, query: ad.AnnData) -> Callabl
 def celltypist(
     python: str, reference: ad.AnnData, labels_key: str, query: ad.AnnData, repeats: int
 ) -> list[float] | None:
-    """Return the seconds of CellTypist's annotate in another environment, normalisation included; None where it fails, of memory."""
+    """Return the seconds of CellTypist's annotate in another environment, normalisation included; None where its process was killed, of memory."""
     with tempfile.TemporaryDirectory() as folder:
         paths = [Path(folder) / name for name in ("reference.h5ad", "query.h5ad")]
         for path, adata in zip(paths, (reference, query), strict=True):
             adata.write_h5ad(path)
         command = [python, celltypist_job.__file__, *map(str, paths), labels_key, str(repeats)]
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
-    return json.loads(done.stdout.splitlines()[-1]) if done.returncode == 0 else None
+    if done.returncode < 0:
+        return None
+    done.check_returncode()
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def main() -> None:
@@ -139,7 +142,7 @@ def main() -> None:
         if args.celltypist:
             theirs = celltypist(args.celltypist, reference, args.labels_key, query, args.repeats)
             if theirs is None:
-                print(f"CellTypist failed on {n_cells:,} cells")
+                print(f"CellTypist ended without an answer on {n_cells:,} cells")
             else:
                 seconds["CellTypist"] = theirs
         share = query.X.nnz / np.prod(query.shape)

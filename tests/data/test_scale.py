@@ -114,3 +114,16 @@ def test_on_disk_negative_values_are_refused(tmp_path):
     with pytest.raises(ValueError, match="negative"):
         detect_scale(Rows(adata.X), "adata.X")
     adata.file.close()
+
+
+def test_faults_far_apart_in_a_sparse_matrix_are_all_counted():
+    """Whether values are whole is looked at in parts; what is wrong is said of the whole matrix."""
+    values = np.ones((40, 10_000), dtype=np.float32)
+    values[0, 0] = values[-1, -1] = np.nan
+    with pytest.raises(ValueError, match="holds 2 NaN or infinite values"):
+        detect_scale(Rows(sparse.csr_matrix(values)), "adata.X")
+    values[0, 0], values[-1, -1] = -1, -5
+    with pytest.raises(ValueError, match="lowest -5"):
+        detect_scale(Rows(sparse.csr_matrix(values)), "adata.X")
+    values[0, 0], values[-1, -1] = 1, 1.5
+    assert detect_scale(Rows(sparse.csr_matrix(values)), "adata.X") == "log"

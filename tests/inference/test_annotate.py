@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from anndata import read_h5ad
 
 from plkd.confidence import Surroundings
@@ -84,3 +87,42 @@ def test_the_sample_s_pass_has_a_bar_of_its_own(model, make_adata, tmp_path, cap
     assert "Annotating: 100%" in shown
     annotator.annotate(make_adata(60))
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("n_obs", [1, 40, 90, 333])
+@pytest.mark.parametrize("batch_size", [None, 16])
+def test_several_threads_give_the_table_of_one(model, make_adata, tmp_path, monkeypatch, n_obs, batch_size):
+    monkeypatch.setattr("plkd.inference._annotate._PART", 32)
+    query = make_adata(n_obs, seed=4)
+    query.write_h5ad(tmp_path / "query.h5ad")
+    at_work = set()
+    distances = Surroundings.distances
+
+    def counted(self, *others):
+        at_work.add(threading.current_thread().name)
+        return distances(self, *others)
+
+    monkeypatch.setattr(Surroundings, "distances", counted)
+    before, tables = torch.get_num_threads(), []
+    try:
+        for n_threads in (1, 3):
+            torch.set_num_threads(n_threads)
+            for cells in (query, read_h5ad(tmp_path / "query.h5ad", backed="r")):
+                tables.append(model.annotate(cells, over_clustering="batch", batch_size=batch_size))
+    finally:
+        torch.set_num_threads(before)
+    for table in tables[1:]:
+        pd.testing.assert_frame_equal(table, tables[0], atol=1e-5)
+    if n_obs == 333:
+        assert {name.partition("_")[0] for name in at_work} == {"MainThread", "plkd-compute"}
+
+
+def test_a_mosaic_in_several_threads(joint, make_mdata):
+    query = make_mdata(300, mosaic=True, seed=5)
+    whole, before = joint.annotate(query), torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        found = joint.annotate(query, batch_size=16)
+    finally:
+        torch.set_num_threads(before)
+    pd.testing.assert_frame_equal(found, whole, atol=1e-5)

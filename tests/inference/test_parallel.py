@@ -7,17 +7,20 @@ import time
 
 import pytest
 import torch
+from threadpoolctl import threadpool_info, threadpool_limits
 
-from plkd.inference._parallel import in_parallel, numbered
+from plkd.inference._parallel import at_once, in_parallel, numbered
 
 
 @pytest.fixture(autouse=True)
 def three_threads():
     before = torch.get_num_threads()
     torch.set_num_threads(3)
-    yield
-    assert torch.get_num_threads() == 3
-    torch.set_num_threads(before)
+    try:
+        yield
+        assert torch.get_num_threads() == fresh_threads() == 3
+    finally:
+        torch.set_num_threads(before)
 
 
 def computing():
@@ -54,8 +57,16 @@ def test_three_at_once_with_a_processor_each():
     assert fresh_threads() == 3
 
 
+@pytest.mark.parametrize(("n_threads", "workers"), [(1, 1), (2, 2), (4, 4), (5, 4), (6, 3), (7, 3), (8, 4), (64, 4)])
+def test_as_many_at_once_as_leave_least_threads_over(n_threads, workers):
+    torch.set_num_threads(n_threads)
+    found, elsewhere = at_once(), at_once(torch.device("meta"))
+    torch.set_num_threads(3)
+    assert (found, elsewhere) == (workers, 1)
+
+
 def test_many_processors_are_shared_by_four():
-    torch.set_num_threads(9)
+    torch.set_num_threads(8)
     barrier = threading.Barrier(4)
 
     def meet(_):
@@ -63,8 +74,41 @@ def test_many_processors_are_shared_by_four():
         return torch.get_num_threads()
 
     assert list(in_parallel(meet, range(8))) == [2] * 8
-    assert torch.get_num_threads() == fresh_threads() == 9
+    assert torch.get_num_threads() == fresh_threads() == 8
     torch.set_num_threads(3)
+
+
+def test_a_call_that_starts_meanwhile_does_not_take_a_share_for_all():
+    first_is_at_it, second_is_done, found = threading.Event(), threading.Event(), []
+
+    def wait(i):
+        first_is_at_it.set()
+        assert second_is_done.wait(10)
+        return i
+
+    def second():
+        assert first_is_at_it.wait(10)
+        found.append(at_once())
+        found.extend(in_parallel(lambda _: torch.get_num_threads(), range(2)))
+        found.append(torch.get_num_threads())
+        second_is_done.set()
+
+    other = threading.Thread(target=second)
+    other.start()
+    assert list(in_parallel(wait, range(2))) == [0, 1]
+    other.join()
+    assert found == [3, 1, 1, 3]
+
+
+def test_numpy_multiplies_in_one_thread_and_as_before_afterwards():
+    def of_blas():
+        return [lib["num_threads"] for lib in threadpool_info() if lib["user_api"] == "blas"]
+
+    with threadpool_limits(2, user_api="blas"):
+        before = of_blas()
+        assert list(in_parallel(lambda _: set(of_blas()), range(2))) == [{1}] * 2
+        assert of_blas() == before
+    assert 2 in before
 
 
 @pytest.mark.parametrize(("n_threads", "device"), [(1, None), (3, torch.device("meta"))])
@@ -85,7 +129,7 @@ def test_items_are_drawn_no_further_than_needed():
 
     loop = in_parallel(lambda i: i, items())
     assert next(loop) == 0
-    assert len(drawn) <= 5
+    assert len(drawn) == 4
     loop.close()
     assert not computing()
 
@@ -116,6 +160,45 @@ def test_an_error_comes_where_its_result_would_and_nothing_is_left(error, by):
     assert by == "items" or found == [0, 1]
     assert not computing()
     assert fresh_threads() == 3
+
+
+def test_an_error_ends_what_waits_and_the_items_below():
+    started, closed = [], []
+
+    def items():
+        try:
+            yield from range(20)
+        finally:
+            closed.append(True)
+
+    def fail(i):
+        started.append(i)
+        if i == 0:
+            raise ValueError("here")
+        time.sleep(0.2)
+        return i
+
+    with pytest.raises(ValueError, match="here") as kept:
+        list(in_parallel(fail, items()))
+    # The traceback that is kept here keeps nothing running.
+    assert kept.value is not None
+    assert closed == [True]
+    assert max(started) <= 3
+    assert not computing()
+
+
+def test_stages_one_above_the_other_end_together():
+    lower = in_parallel(lambda i: i, range(50))
+
+    def fail(part):
+        if part[1] == 5:
+            raise ValueError("here")
+        return part
+
+    with pytest.raises(ValueError, match="here") as kept:
+        list(in_parallel(fail, numbered(lower, lambda _: 1)))
+    assert kept.value is not None
+    assert not computing()
 
 
 def test_rows_of_a_whole():

@@ -82,6 +82,14 @@ def test_a_progress_bar_is_shown_only_when_named(student, scaling, cells, capfd)
     assert "3/3" in shown
 
 
+def test_few_cells_are_divided_between_the_mini_batches_computed_at_once(cells):
+    sizes = [batch_size_for(cells, None, n_cells=n, at_once=3) for n in (10, 300, 301, 10**6)]
+    assert sizes == [64, 100, 101, 8192]
+    wide = Cells({"rna": Modality(Rows(sparse.csr_matrix((3, 20_000))))}, 3)
+    assert 3 * batch_size_for(wide, None, n_cells=10**6, at_once=3) * 20_000 * 4 == pytest.approx(2**27, rel=0.001)
+    assert batch_size_for(cells, 5, n_cells=300, at_once=3) == 5
+
+
 def test_batch_size_is_bounded_and_holds_128_mebibytes():
     def cells(n_genes):
         return Cells({"rna": Modality(Rows(sparse.csr_matrix((3, n_genes))))}, 3)

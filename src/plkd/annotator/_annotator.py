@@ -106,7 +106,7 @@ class Annotator:
         soft
             Return probabilities, cells x labels, rows sum to 1, calibrated where the model was.
         batch_size
-            Cells at a time; None holds about 128 MiB of dense values.
+            Cells of a mini-batch, of which up to four are computed at once on a CPU; None: these hold about 128 MiB of dense values.
         progress
             Show a progress bar.
         client

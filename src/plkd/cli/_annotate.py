@@ -43,7 +43,8 @@ def annotate(
         ),
     ] = None,
     batch_size: Annotated[
-        int | None, typer.Option(min=1, help="Cells at a time; chosen by memory if not given.")
+        int | None,
+        typer.Option(min=1, help="Cells of a mini-batch, up to four at once; chosen by memory if not given."),
     ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace output files, and columns of this name in the copy.")

@@ -54,7 +54,7 @@ def detect_scale(rows: Rows, where: str, *, kind: str = "rna", other_layers: Seq
         check_values(values, where, kind=kind, other_layers=other_layers)
         if values.size:
             largest = max(largest, float(values.max()))
-            whole = whole and bool((np.floor(values) == values).all())
+            whole = whole and _whole(values)
     if whole or not KIND[kind].is_counted:
         return "counts"
     if largest < LOG_MAXIMUM and kind != "rna":
@@ -118,13 +118,18 @@ def _layers(names: Sequence[str]) -> str:
     return f" Layers there are: {list(names)}." if names else ""
 
 
+def _whole(values: np.ndarray) -> bool:
+    """Whether all values are, looked at in parts that stay in the processor's cache."""
+    values = values.reshape(-1)
+    parts = (values[start : start + _VALUES] for start in range(0, len(values), _VALUES))
+    return all(bool((np.floor(part) == part).all()) for part in parts)
+
+
 def _blocks(rows: Rows):
     matrix = rows.matrix
     if rows.in_memory:
         if sp.issparse(matrix):
-            # So many values stay in the processor's cache.
-            for start in range(0, len(matrix.data), _VALUES):
-                yield matrix.data[start : start + _VALUES]
+            yield matrix
         else:
             for start in range(0, rows.n_obs, _BLOCK):
                 yield matrix[start : start + _BLOCK]

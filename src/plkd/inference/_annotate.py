@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from threadpoolctl import threadpool_limits
 
 from plkd.confidence import Confidence, Places, Surroundings
 from plkd.data import Cells
@@ -68,7 +67,7 @@ def annotate(
         The cells' clusters, from :func:`clusters_of`, to vote in; None: no vote. The probabilities of all labels are then
         held for all cells.
     batch_size
-        Cells at a time; None holds about 128 MiB of dense values.
+        Cells of a mini-batch, of which up to four are computed at once on a CPU; None: these hold about 128 MiB of dense values.
     progress
         Name of a progress bar; None shows none.
     outputs
@@ -115,9 +114,7 @@ def annotate(
             )
         return _Judged(TopTwo.of(probabilities), distances, None if clusters is None else probabilities)
 
-    # Each part has a thread of its own: a second one of numpy's would wait by spinning, on a processor that another needs.
-    with threadpool_limits(1, user_api="blas"):
-        parts = list(in_parallel(judged, numbered(found, lambda output: len(output.logits))))
+    parts = list(in_parallel(judged, numbered(found, lambda output: len(output.logits))))
     novelty, shift = None, 1.0
     if confidence is not None:
         told = [part.distances for part in parts if part.distances is not None]

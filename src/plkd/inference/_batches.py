@@ -11,22 +11,40 @@ import torch
 from tqdm.auto import tqdm
 
 from plkd.data import Cells
-from plkd.inference._parallel import at_once
 
-#: Dense values computed at a time where no batch size is given, all mini-batches together: 128 MiB of float32.
+#: Dense values computed at a time where no batch size is given: 128 MiB of float32.
 _VALUES_AT_A_TIME = 2**25
 
 
-def batch_size_for(cells: Cells, batch_size: int | None) -> int:
-    """Return the batch size asked for, or one with which those computed at once hold about 128 MiB of dense values."""
+def batch_size_for(cells: Cells, batch_size: int | None, *, n_cells: int | None = None, at_once: int = 1) -> int:
+    """Return the batch size asked for, or one with which the mini-batches computed at once hold about 128 MiB of dense values.
+
+    Parameters
+    ----------
+    cells
+        Whose features count.
+    batch_size
+        What was asked for; None chooses.
+    n_cells
+        How many cells there are to compute: few are divided evenly between the mini-batches computed at once. None: many.
+    at_once
+        How many mini-batches are computed at once.
+
+    Raises
+    ------
+    ValueError
+        If ``batch_size`` is not a whole number of at least 1.
+    """
     if batch_size is not None:
         if not isinstance(batch_size, Integral) or isinstance(batch_size, bool) or batch_size < 1:
             raise ValueError(f"batch_size={batch_size!r}; expected a whole number of at least 1, or None to choose it.")
         # No data set has more cells; larger numbers do not fit into an index.
         return min(int(batch_size), 2**31)
     n_features = sum(modality.rows.n_features for modality in cells.modalities.values())
-    n_cells = _VALUES_AT_A_TIME // max(n_features, 1)
-    return int(np.clip(n_cells // at_once(), 64, 8192))
+    most = _VALUES_AT_A_TIME // max(n_features, 1) // at_once
+    if n_cells is not None:
+        most = min(most, -(-n_cells // at_once))
+    return int(np.clip(most, 64, 8192))
 
 
 def chosen_cells(n_obs: int, indices: Sequence[int] | np.ndarray | None) -> np.ndarray:
@@ -63,9 +81,11 @@ def chosen_cells(n_obs: int, indices: Sequence[int] | np.ndarray | None) -> np.n
     return np.where(chosen < 0, chosen + n_obs, chosen)
 
 
-def batches(cells: Cells, indices: np.ndarray, batch_size: int | None, *, progress: str | None) -> Iterator[Any]:
-    """Yield mini-batches in order, with a progress bar named ``progress`` if given."""
-    size = batch_size_for(cells, batch_size)
+def batches(
+    cells: Cells, indices: np.ndarray, batch_size: int | None, *, progress: str | None, at_once: int = 1
+) -> Iterator[Any]:
+    """Yield mini-batches in order, with a progress bar named ``progress`` if given; ``at_once`` of them are computed at once."""
+    size = batch_size_for(cells, batch_size, n_cells=len(indices), at_once=at_once)
     found: Iterable[Any] = cells.in_order(indices, batch_size=size)
     yield from tqdm(found, total=-(-len(indices) // size), desc=progress, disable=progress is None, unit="batch")
 

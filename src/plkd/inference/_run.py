@@ -13,7 +13,7 @@ from torch import nn
 from plkd.data import Cells
 from plkd.inference._axes import Axes
 from plkd.inference._batches import batches, to_device
-from plkd.inference._parallel import in_parallel
+from plkd.inference._parallel import at_once, in_parallel
 from plkd.nn import InputLinear, InputScaling, Student, product, unweighted_batch
 
 
@@ -64,7 +64,7 @@ def run_student(
     axes
         By modality, of :func:`find_axes`; the cells' places on them are returned too. None: on none.
     batch_size
-        Cells at a time; None holds about 128 MiB of dense values.
+        Cells of a mini-batch, of which up to four are computed at once on a CPU; None: these hold about 128 MiB of dense values.
     progress
         Name of a progress bar; None shows none.
     outputs
@@ -119,7 +119,8 @@ def student_outputs(
     def computed(batch: Mapping[str, Any]) -> StudentOutput:
         return _output(scaling, student, first, to_device(batch, device), axes or {})
 
-    yield from in_parallel(computed, batches(cells, indices, batch_size, progress=progress), device)
+    found = batches(cells, indices, batch_size, progress=progress, at_once=at_once(device))
+    yield from in_parallel(computed, found, device)
 
 
 @torch.inference_mode()

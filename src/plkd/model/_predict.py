@@ -60,7 +60,7 @@ class PredictionMixin:
         soft
             Return probabilities.
         batch_size
-            Cells at a time; None holds about 128 MiB of dense values. Does not change the result.
+            Cells of a mini-batch, of which up to four are computed at once on a CPU; None: these hold about 128 MiB of dense values. Does not change the result.
         model
             Which network answers.
         modality
