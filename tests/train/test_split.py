@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from plkd.train import split_cells
+from plkd.train._split import warn_of_few_cells
 
 RNG = np.random.default_rng
 
@@ -145,3 +146,30 @@ def test_a_batch_that_alone_has_a_modality_is_never_held_out():
         for alone in np.unique(batch[free.validation]):
             measured = np.column_stack([np.ones(400, dtype=bool), batch == alone])
             assert alone in batch[split_cells(labels, batch, RNG(seed), measured=measured).train]
+
+
+@pytest.mark.parametrize(
+    ("counts", "said"),
+    [
+        ([4, 4, 4], "4 training cells"),
+        ([1, 3, 50], "3 training cells"),
+        ([4, 5, 6], ""),
+        ([1, 20, 30], ""),
+        ([2, 4, 6, 8], ""),
+    ],
+)
+def test_few_cells_for_half_of_the_labels_are_said(counts, said, caplog):
+    with caplog.at_level("WARNING", logger="plkd"):
+        warn_of_few_cells(np.repeat(np.arange(len(counts)), counts))
+    assert (said in caplog.text) if said else not caplog.text
+    assert not said or 'plan_kwargs={"student": {"kd_weight": 0}}' in caplog.text
+
+
+@pytest.mark.parametrize(("kd_weight", "expected"), [(1.0, 1), (0, 0)])
+def test_training_says_it_where_a_teacher_is_trained(make_adata, make_model, train, caplog, kd_weight, expected):
+    adata = make_adata(60)
+    kept = adata.obs.groupby("cell_type", observed=True).head(3).index
+    model = make_model(adata[kept].copy())
+    with caplog.at_level("WARNING", logger="plkd"):
+        train(model, 1, plan_kwargs={"student": {"kd_weight": kd_weight}})
+    assert caplog.text.count("the Teacher learns little from so few") == expected

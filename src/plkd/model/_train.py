@@ -52,6 +52,7 @@ from plkd.train._kept_split import choose_split
 from plkd.train._plan import phase_length, plan_arguments
 from plkd.train._runner import merge_plan_kwargs, merge_trainer_kwargs, own_callbacks
 from plkd.train._sampler import label_prior
+from plkd.train._split import warn_of_few_cells
 
 logger = logging.getLogger("plkd")
 
@@ -262,6 +263,8 @@ class TrainingMixin:
             "trainer_kwargs": trainer_kwargs,
             "checkpoint": checkpoint,
         }
+        if student.kd_weight > 0:
+            warn_of_few_cells(cells.labels[split.train])
         if student.kd_weight > 0 and (resumed is None or resumed["phase"] == "teacher"):
             with_copies = {**common, "trainer_kwargs": own_callbacks(trainer_kwargs)}
             with _timed(seconds, "teacher"):

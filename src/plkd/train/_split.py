@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -9,6 +10,10 @@ from typing import Any
 
 import numpy as np
 
+logger = logging.getLogger("plkd")
+
+#: Of fewer training cells per label the Teacher learns less than a Student on the labels alone.
+_TEACHABLE = 5
 #: A batch is held out only if every label and every modality keeps this share of its cells in training.
 KEPT_SHARE = 0.9
 
@@ -173,3 +178,21 @@ def _numbers(part: Any, n_obs: int) -> np.ndarray:
     if len(part) and not np.issubdtype(part.dtype, np.integer):
         raise ValueError(f"external_indexing holds {part.dtype}; expected cell numbers, or masks over all cells.")
     return part.astype(np.int64)
+
+
+def warn_of_few_cells(labels: np.ndarray) -> None:
+    """Say that a Teacher learns little where half of the labels have fewer than five training cells.
+
+    Parameters
+    ----------
+    labels
+        Label codes of the training cells, shape ``(n_obs,)``.
+    """
+    median = float(np.median(np.unique(labels, return_counts=True)[1])) if len(labels) else 0.0
+    if median < _TEACHABLE:
+        logger.warning(
+            "Half of the labels have %g training cells or fewer: the Teacher learns little from so few, and the Student with it. "
+            "Label more cells, or let the Student learn from the labels alone: "
+            '`model.train(plan_kwargs={"student": {"kd_weight": 0}})`.',
+            median,
+        )
