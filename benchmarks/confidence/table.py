@@ -86,6 +86,18 @@ def novelty(all_runs: list[Run]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def print_rejection(found: pd.DataFrame) -> None:
+    """Print the shares of cells that were rejected; nothing where no method rejects."""
+    if found.empty:
+        return
+    pooled = np.average(found["of held-out cells"], weights=found["held-out cells"])
+    print(f"Rejected at 5 %: {pooled:.3f} of {found['held-out cells'].sum()} held-out cells; by task and fold, mean")
+    print(found.groupby(["task", "fold"]).mean().round(3).to_string())
+    print(found.groupby("task").mean(numeric_only=True).round(3).to_string())
+    by_task = found.groupby("task")["of the query"].mean()
+    print(f"mean over tasks {by_task.mean():.3f}, largest {by_task.max():.3f}\n")
+
+
 def main() -> None:
     """Parse the command line and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -94,15 +106,7 @@ def main() -> None:
     known, held = ([run for run in every if bool(str(run["held_out"])) is new] for new in (False, True))
     if known:
         print("Calibration, cells pooled over folds and seeds\n", calibration(known).round(3).to_string(), "\n", sep="")
-        found = rejection(known)
-        pooled = np.average(found["of held-out cells"], weights=found["held-out cells"])
-        print(
-            f"Rejected at 5 %: {pooled:.3f} of {found['held-out cells'].sum()} held-out cells; by task and fold, mean"
-        )
-        print(found.groupby(["task", "fold"]).mean().round(3).to_string())
-        print(found.groupby("task").mean(numeric_only=True).round(3).to_string())
-        by_task = found.groupby("task")["of the query"].mean()
-        print(f"mean over tasks {by_task.mean():.3f}, largest {by_task.max():.3f}\n")
+        print_rejection(rejection(known))
     if held:
         found = novelty(held)
         wide = found.pivot_table(index=["task", "fold", "held_out"], columns="method", values="AUROC")
