@@ -20,11 +20,13 @@ import pandas as pd
 
 from benchmarks.annotation.methods import METHODS
 from benchmarks.annotation.prediction import Cells
-from benchmarks.annotation.run import append, applies
+from benchmarks.annotation.run import append, applies, check_columns
 from benchmarks.annotation.tasks import Task, folds, read_specs
 
 logger = logging.getLogger("benchmarks.annotation")
 KEYS = ["task", "fold", "cells_per_label", "seed", "method"]
+SCORES = ["accuracy", "macro_f1", "weighted_f1", "accuracy_parents", "macro_f1_worst_batch", "calibration_error"]
+COLUMNS = [*KEYS, *SCORES, "fit_s"]
 
 
 def thinned(task: Task, n_cells: int, seed: int) -> Task:
@@ -69,6 +71,7 @@ def main() -> None:
     warnings.filterwarnings("ignore")
     for name in ("lightning.pytorch", "lightning.fabric", "scvi", "plkd"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    check_columns(args.out, COLUMNS)
     done = set()
     if args.out.exists():
         done = set(pd.read_csv(args.out)[KEYS].itertuples(index=False, name=None))
@@ -77,7 +80,7 @@ def main() -> None:
             for seed in args.seeds:
                 for n_cells in args.cells:
                     for row in rows(task, n_cells, seed, args.methods, done):
-                        append(args.out, row, list(row))
+                        append(args.out, row, COLUMNS)
     table = pd.read_csv(args.out)
     by_task = table.groupby(["task", "method", "cells_per_label", "seed"])["macro_f1"].mean()
     print(by_task.groupby(["task", "method", "cells_per_label"]).mean().unstack().round(3).to_string())

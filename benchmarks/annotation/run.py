@@ -61,15 +61,20 @@ def done(out: Path) -> set[tuple[str, ...]]:
         return {tuple(row[k] for k in KEYS) for row in csv.DictReader(file)}
 
 
+def check_columns(out: Path, columns: Iterable[str] = COLUMNS) -> None:
+    """Refuse a results file that lacks columns or has others; a new or empty one has none yet."""
+    if not out.exists() or not out.stat().st_size:
+        return
+    with out.open(newline="") as file:
+        found = next(csv.reader(file))
+    if found != list(columns):
+        raise ValueError(f"{out} has the columns {found}, expected {list(columns)}. Fix: name a new file, `--out`.")
+
+
 def append(out: Path, row: dict[str, object], columns: Sequence[str] = COLUMNS) -> None:
-    """Append one row, below a header if the file is new; refuse a file with other columns."""
+    """Append one row, below a header if the file is new."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    new = not out.exists()
-    if not new:
-        with out.open(newline="") as file:
-            found = next(csv.reader(file), [])
-        if found != list(columns):
-            raise ValueError(f"{out} has the columns {found}, expected {list(columns)}. Fix: name a new file, `--out`.")
+    new = not out.exists() or not out.stat().st_size
     with out.open("a", newline="") as file:
         writer = csv.DictWriter(file, columns)
         if new:
@@ -98,6 +103,7 @@ def applies(method: str, spec: Spec) -> bool:
 
 def run(specs: Iterable[Spec], methods: list[str], seeds: list[int], out: Path) -> None:
     """Run what the results file does not have yet."""
+    check_columns(out)
     finished = done(out)
     for spec in specs:
         for task in folds(spec):

@@ -88,7 +88,7 @@ def novelty(all_runs: list[Run]) -> pd.DataFrame:
 
 def print_rejection(found: pd.DataFrame) -> None:
     """Print the shares of cells that were rejected; nothing where no method rejects."""
-    if found.empty:
+    if found.empty or not found["held-out cells"].sum():
         return
     pooled = np.average(found["of held-out cells"], weights=found["held-out cells"])
     print(f"Rejected at 5 %: {pooled:.3f} of {found['held-out cells'].sum()} held-out cells; by task and fold, mean")

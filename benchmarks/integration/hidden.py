@@ -35,6 +35,8 @@ SETS = ("pbmc-technologies", "pbmc-sorted-vs-3k", "pancreas-protocols", "cortex-
 CELL_LINES = Spec("cell-lines", "leave-one-batch-out", ("celllines_sc_mixology_3tech.h5ad",))
 PARTS = {"Batch correction": "batch", "Bio conservation": "biology", "Total": "total"}
 
+KEYS = ["set", "hidden", "seed"]
+
 Latents = dict[str, np.ndarray]
 
 
@@ -120,7 +122,10 @@ def main() -> None:
     specs[CELL_LINES.name] = CELL_LINES
     done = set()
     if args.out.exists():
-        done = set(pd.read_csv(args.out)[["set", "hidden", "seed"]].itertuples(index=False, name=None))
+        found = pd.read_csv(args.out)
+        if not set(KEYS) <= set(found):
+            parser.error(f"{args.out} lacks columns of {KEYS}; name a new file, `--out`")
+        done = set(found[KEYS].itertuples(index=False, name=None))
     for name in args.sets:
         whole = read_cells(specs[name])
         for seed in args.seeds:

@@ -78,26 +78,36 @@ def test_many_processors_are_shared_by_four():
     torch.set_num_threads(3)
 
 
-def test_a_call_that_starts_meanwhile_does_not_take_a_share_for_all():
-    first_is_at_it, second_is_done, found = threading.Event(), threading.Event(), []
+def test_threads_that_start_meanwhile_have_all_of_torch_s():
+    """A thread that meets torch first while others work keeps what it finds then for good."""
+    at_it, over, found = threading.Event(), threading.Event(), []
 
     def wait(i):
-        first_is_at_it.set()
-        assert second_is_done.wait(10)
+        at_it.set()
+        assert over.wait(10)
         return i
 
     def second():
-        assert first_is_at_it.wait(10)
-        found.append(at_once())
+        assert at_it.wait(10)
+        found.append((torch.get_num_threads(), at_once()))
         found.extend(in_parallel(lambda _: torch.get_num_threads(), range(2)))
-        found.append(torch.get_num_threads())
-        second_is_done.set()
+        over.set()
 
     other = threading.Thread(target=second)
     other.start()
     assert list(in_parallel(wait, range(2))) == [0, 1]
     other.join()
-    assert found == [3, 1, 1, 3]
+    assert found == [(3, 3), 1, 1]
+
+
+def test_a_number_that_is_set_while_a_generator_is_open_stays():
+    loop = in_parallel(lambda i: i, range(9))
+    assert next(loop) == 0
+    torch.set_num_threads(2)
+    loop.close()
+    found = torch.get_num_threads(), fresh_threads()
+    torch.set_num_threads(3)
+    assert found == (2, 2)
 
 
 def test_numpy_multiplies_in_one_thread_and_as_before_afterwards():

@@ -57,7 +57,7 @@ def cluster_outputs(
     batch_size: int | None = None,
     progress: str | None = None,
 ) -> Iterator[StudentOutput]:
-    """Yield what :func:`run_student` returns, in order, in pieces that workers compute from the same mini-batches.
+    """Yield what :func:`run_student` returns, in order, in pieces that workers compute in mini-batches of their own.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def cluster_outputs(
     if not isinstance(source, str):
         # Within a task: tasks of their own would wait for this one.
         source = source.computed_by("threads")
-    common = client.scatter([(source, specs, dict(scaling), student, axes, size)], broadcast=True, hash=False)[0]
+    common = client.scatter([(source, specs, dict(scaling), student, axes, batch_size)], broadcast=True, hash=False)[0]
     split = np.split(indices, np.arange(_BATCHES * size, len(indices), _BATCHES * size))
     pieces = iter(tqdm(split, desc=progress, disable=progress is None, unit="part"))
     waiting: deque[Any] = deque()
@@ -96,8 +96,8 @@ def _submit(client: Any, waiting: deque[Any], common: Any, pieces: Iterator[np.n
 
 
 def _work(common: tuple[Any, ...], numbers: np.ndarray) -> StudentOutput:
-    source, specs, scaling, student, axes, size = common
-    run = {"axes": axes, "batch_size": size}
+    source, specs, scaling, student, axes, batch_size = common
+    run = {"axes": axes, "batch_size": batch_size}
     if not isinstance(source, str):
         return run_student(scaling, student, source, numbers, **run)
     with open_file(Path(source)) as data:

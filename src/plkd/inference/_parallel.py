@@ -6,28 +6,28 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from threading import Lock
+from threading import Barrier, RLock, current_thread
 from typing import Any, TypeVar
 
 import torch
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 #: More mini-batches at once would hold much memory; further processors help within each.
 _MOST_AT_ONCE = 4
+_NAME = "plkd-compute"
 
 
 class _Shared:
-    """What the calls that share threads out just now have in common."""
+    """What the calls that work in parallel just now have in common."""
 
-    lock = Lock()
+    #: A generator that is collected takes it too, in whatever thread that happens.
+    lock = RLock()
     callers = 0
-    #: Torch's threads before the first of them.
-    n_threads = 1
     #: Keeps numpy's products to one thread: another would wait by spinning, on a processor that a worker needs.
-    limits: threadpool_limits | None = None
+    limits: Any = None
 
 
 def at_once(device: torch.device | None = None) -> int:
@@ -35,7 +35,8 @@ def at_once(device: torch.device | None = None) -> int:
 
     1 on a device other than a CPU, where mini-batches wait for one another.
     """
-    n_threads = _Shared.n_threads if _Shared.callers else torch.get_num_threads()
+    with _Shared.lock:
+        n_threads = torch.get_num_threads()
     if n_threads == 1 or (device is not None and device.type != "cpu"):
         return 1
     return max(range(2, _MOST_AT_ONCE + 1), key=lambda n: (n * (n_threads // n), n))
@@ -70,10 +71,7 @@ def in_parallel(
         finally:
             close(items)
         return
-    with _threads_for(n_workers) as each:
-        pool = ThreadPoolExecutor(
-            n_workers, thread_name_prefix="plkd-compute", initializer=torch.set_num_threads, initargs=(each,)
-        )
+    with _workers(n_workers) as pool:
         try:
             for item in items:
                 upcoming.append(pool.submit(function, item))
@@ -82,8 +80,11 @@ def in_parallel(
             while upcoming:
                 yield upcoming.popleft().result()
         finally:
-            pool.shutdown(cancel_futures=True)
-            close(items)
+            try:
+                # A generator that is forgotten may be collected in a worker, which cannot wait for itself.
+                pool.shutdown(wait=not current_thread().name.startswith(_NAME), cancel_futures=True)
+            finally:
+                close(items)
 
 
 def numbered(items: Iterable[Any], size: Callable[[Any], int]) -> Iterator[tuple[slice, Any]]:
@@ -104,23 +105,33 @@ def close(items: Iterable[Any]) -> None:
 
 
 @contextmanager
-def _threads_for(n_workers: int) -> Iterator[int]:
-    """Give the number of torch's threads for each worker, and see that all have what they had before once the workers end.
+def _workers(n_workers: int) -> Iterator[ThreadPoolExecutor]:
+    """Give a pool whose threads share torch's threads out; those of numpy's products are one as long as there are such pools.
 
-    Torch keeps a number for each thread and one that new threads start with, which any thread that is told a number changes:
-    another call that starts meanwhile must not take it for the user's.
+    Torch keeps a number for each thread, and one that new threads start with, which a thread that is told its number changes too. So all
+    workers start at once, and new threads of others start with the caller's number again before anything is computed.
     """
+    pool, started = ThreadPoolExecutor(n_workers, thread_name_prefix=_NAME), Barrier(n_workers + 1)
+
+    def start(n_threads: int) -> None:
+        torch.get_num_threads()  # a thread that has not asked yet would take the common number later
+        torch.set_num_threads(n_threads)
+        started.wait()
+
     with _Shared.lock:
+        n_threads = torch.get_num_threads()
+        for _ in range(n_workers):
+            pool.submit(start, n_threads // n_workers)
+        started.wait()
+        torch.set_num_threads(n_threads)
         if not _Shared.callers:
-            _Shared.n_threads = torch.get_num_threads()
-            _Shared.limits = threadpool_limits(1, user_api="blas")
+            # Of these libraries alone: the end of threadpool_limits would set torch's number too.
+            _Shared.limits = ThreadpoolController().select(user_api="blas").limit(limits=1)
         _Shared.callers += 1
-        n_threads = _Shared.n_threads
     try:
-        yield n_threads // n_workers
+        yield pool
     finally:
         with _Shared.lock:
             _Shared.callers -= 1
             if not _Shared.callers and _Shared.limits is not None:
                 _Shared.limits.restore_original_limits()
-            torch.set_num_threads(n_threads)

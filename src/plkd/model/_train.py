@@ -263,9 +263,9 @@ class TrainingMixin:
             "trainer_kwargs": trainer_kwargs,
             "checkpoint": checkpoint,
         }
-        if student.kd_weight > 0:
-            warn_of_few_cells(cells.labels[split.train])
         if student.kd_weight > 0 and (resumed is None or resumed["phase"] == "teacher"):
+            if not (self.is_trained_ or self.grown_):
+                warn_of_few_cells(cells.labels[split.train])
             with_copies = {**common, "trainer_kwargs": own_callbacks(trainer_kwargs)}
             with _timed(seconds, "teacher"):
                 self._train_teacher(teacher, cells, split, with_copies, resumed)
