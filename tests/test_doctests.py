@@ -6,6 +6,7 @@ import doctest
 import importlib
 import inspect
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,10 +26,20 @@ def test_there_are_examples():
 
 
 @pytest.fixture
-def names(trained, joint, make_adata, make_mdata, ref_query, tmp_path, monkeypatch) -> dict[str, object]:
+def quiet_scvi() -> Iterator[None]:
+    """Keep scvi-tools, which logs to stdout, from what examples show."""
+    logger = logging.getLogger("scvi")
+    before = logger.level
+    # Not the attribute alone: loggers below remember whether they speak.
+    logger.setLevel(logging.WARNING)
+    yield
+    logger.setLevel(before)
+
+
+@pytest.fixture
+def names(trained, joint, make_adata, make_mdata, ref_query, tmp_path, monkeypatch, quiet_scvi) -> dict[str, object]:
     """Give what examples take for granted (docs/api/index.md), in a folder with the files that they name."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(logging.getLogger("scvi"), "level", logging.WARNING)  # scvi-tools logs to stdout
     ref, query = ref_query
     query.write_h5ad("query.h5ad")
     trained.save("model/", save_anndata=True)
