@@ -7,6 +7,7 @@ import pytest
 from anndata import AnnData
 from benchmarks.annotation.few import thinned
 from benchmarks.annotation.prediction import Cells, Prediction
+from benchmarks.annotation.run import append, check_columns
 from benchmarks.annotation.tasks import Spec, Task, folds
 from benchmarks.integration.hidden import hide
 from sklearn.metrics import accuracy_score, f1_score
@@ -94,3 +95,14 @@ def test_one_batch_alone_is_the_reference_once_each(tmp_path, monkeypatch):
         assert set(task.query.obs["batch"]) == set("xyz") - {name}
         assert task.query.n_obs == 8
         assert "cell_type" not in task.query.obs
+
+
+def test_a_results_file_of_other_columns_is_refused(tmp_path):
+    out = tmp_path / "own.csv"
+    check_columns(out, ["a", "b"])  # there is none yet
+    append(out, {"a": 1, "b": 2}, ["a", "b"])
+    append(out, {"a": 3, "b": 4}, ["a", "b"])
+    assert out.read_text().split() == ["a,b", "1,2", "3,4"]
+    check_columns(out, ["a", "b"])
+    with pytest.raises(ValueError, match=r"has the columns \['a', 'b'\], expected \['a', 'c'\]"):
+        check_columns(out, ["a", "c"])
