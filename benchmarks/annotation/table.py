@@ -131,7 +131,9 @@ def main() -> None:
         "--score", default="macro_f1", choices=["macro_f1", "accuracy"], help="score of the differences"
     )
     parser.add_argument(
-        "--average", nargs="+", help="tasks to average over; default: all but those the task file leaves out"
+        "--average",
+        nargs="+",
+        help="tasks to average over; default: all but those the task file leaves out, or these if there are no others",
     )
     parser.add_argument("--task-file", type=Path, default=TASK_FILE)
     parser.add_argument("--n-boot", type=int, default=1000)
@@ -143,7 +145,8 @@ def main() -> None:
     specs = read_specs(args.task_file)
     left_out = {s.name for s in specs} - {s.name for s in specs if s.in_average}
     tasks = list(dict.fromkeys(rows["task"]))
-    average_over = args.average or [t for t in tasks if t.partition("@")[0] not in left_out]
+    counted = [t for t in tasks if t.partition("@")[0] not in left_out]
+    average_over = args.average or counted or tasks
     table = summarise(rows, average_over)
     table.to_csv(f"{args.out}.csv", index=False)
     text = f"# {args.results.name}\n\nMean over tasks: {', '.join(average_over)}.\n"

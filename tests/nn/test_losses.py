@@ -132,6 +132,7 @@ def test_losses_of_degenerate_cells_have_finite_values_and_gradients(latent, log
         released_divergence_loss,
         lambda z, y: alignment_loss(z, label_probabilities(torch.zeros(len(z)).long(), y), torch.arange(len(z)) % 2),
         lambda z, y: alignment_loss(z, y.detach().softmax(dim=1), torch.arange(len(z)) % 2),
+        lambda z, y: alignment_loss(z, y.detach().softmax(dim=1), torch.arange(len(z)) % 2, within=True),
         lambda z, y: distillation_loss(y, y.flip(1), temperature=1.0),
         lambda z, y: mean_entropy_loss(y),
         lambda z, y: prior_matching_loss(y, torch.tensor([0.0, 0.5, 0.5])),
@@ -144,11 +145,16 @@ def test_losses_of_degenerate_cells_have_finite_values_and_gradients(latent, log
         assert torch.isfinite(y.grad).all()
 
 
-def naive_alignment(latent, probabilities, batch):
+def naive_alignment(latent, probabilities, batch, within):
     """Per label, mean over pairs of batches of the biased MMD^2; then the mean over labels in two batches or more."""
     part = probabilities.sum(axis=1) > 0
     latent, probabilities, batch = latent[part], probabilities[part], batch[part]
-    s = naive_kernel(latent)
+    squared = np.square(latent[:, None] - latent[None]).sum(axis=-1)
+    likeliest = probabilities.argmax(axis=1)
+    same = sorted(
+        squared[i, j] for i in range(len(latent)) for j in range(len(latent)) if i < j and likeliest[i] == likeliest[j]
+    )
+    s = np.exp(-squared / (2 * same[(len(same) - 1) // 2])) if within else naive_kernel(latent)
 
     def mean(a, b):
         return a @ s @ b / (a.sum() * b.sum())
@@ -178,37 +184,64 @@ def test_label_probabilities_are_certain_of_labels_the_softmax_elsewhere_and_not
 
 
 class TestAlignment:
+    @pytest.mark.parametrize("within", [False, True])
     @pytest.mark.parametrize("seed", range(8))
-    def test_equals_naive_loops_over_labels_and_pairs_of_batches(self, seed):
+    def test_equals_naive_loops_over_labels_and_pairs_of_batches(self, seed, within):
         rng = np.random.default_rng(seed)
         latent, labels, batch = rng.normal(size=(22, 3)), one_hot(rng.integers(0, 4, 22), 4), rng.integers(0, 3, 22)
-        loss = alignment_loss(tensor(latent), tensor(labels), torch.from_numpy(batch))
-        assert float(loss) == pytest.approx(naive_alignment(latent, labels, batch), rel=1e-9)
+        loss = alignment_loss(tensor(latent), tensor(labels), torch.from_numpy(batch), within=within)
+        assert float(loss) == pytest.approx(naive_alignment(latent, labels, batch, within), rel=1e-9)
 
+    @pytest.mark.parametrize("within", [False, True])
     @pytest.mark.parametrize("seed", range(8))
-    def test_weighs_cells_of_unknown_label_by_their_probabilities(self, seed):
+    def test_weighs_cells_of_unknown_label_by_their_probabilities(self, seed, within):
         rng = np.random.default_rng(seed)
         latent, batch = rng.normal(size=(22, 3)), rng.integers(0, 3, 22)
         labels = np.vstack([one_hot(rng.integers(0, 6, 10), 6), rng.dirichlet(np.ones(6) / 2, size=12)])
         groups = np.array([labels[batch == own].sum(axis=0) for own in range(3)])
         assert (groups < 1).any()  # some take no part
-        loss = alignment_loss(tensor(latent), tensor(labels), torch.from_numpy(batch))
-        assert float(loss) == pytest.approx(naive_alignment(latent, labels, batch), rel=1e-9)
+        loss = alignment_loss(tensor(latent), tensor(labels), torch.from_numpy(batch), within=within)
+        assert float(loss) == pytest.approx(naive_alignment(latent, labels, batch, within), rel=1e-9)
 
-    def test_cells_without_probabilities_take_no_part(self):
+    @pytest.mark.parametrize("within", [False, True])
+    def test_cells_without_probabilities_take_no_part(self, within):
         rng = np.random.default_rng(0)
         latent, labels, batch = rng.normal(size=(14, 3)), one_hot(rng.integers(0, 3, 14), 3), rng.integers(0, 2, 14)
         together = alignment_loss(
             tensor(np.vstack([latent, rng.normal(size=(5, 3))])),
             tensor(np.vstack([labels, np.zeros((5, 3))])),
             torch.from_numpy(np.append(batch, [0, 1, 0, 1, 0])),
+            within=within,
         )
-        assert float(together) == pytest.approx(naive_alignment(latent, labels, batch), rel=1e-9)
+        assert float(together) == pytest.approx(naive_alignment(latent, labels, batch, within), rel=1e-9)
 
-    def test_by_hand_for_one_cell_per_batch(self):
-        # Kernel 1 within, exp(-1 / 0.3) between: 2 - 2 exp(-1 / 0.3).
-        loss = alignment_loss(tensor([[0.0], [3.0]]), tensor([[0, 1], [0, 1]]), torch.tensor([0, 4]))
-        assert float(loss) == pytest.approx(2 - 2 * math.exp(-1 / 0.3), rel=1e-6)
+    @pytest.mark.parametrize(("within", "between"), [(False, math.exp(-1 / 0.3)), (True, math.exp(-1 / 2))])
+    def test_by_hand_for_one_cell_per_batch(self, within, between):
+        # The squared distance is the only one, and the squared bandwidth 0.15 times it, or within the label the same.
+        loss = alignment_loss(tensor([[0.0], [3.0]]), tensor([[0, 1], [0, 1]]), torch.tensor([0, 4]), within=within)
+        assert float(loss) == pytest.approx(2 - 2 * between, rel=1e-6)
+
+    def test_within_labels_is_0_where_no_two_cells_have_the_same_likeliest_label(self):
+        latent = torch.randn(2, 3, requires_grad=True)
+        probabilities = torch.tensor([[1.0, 0.9], [1.0, 1.1]])
+        loss = alignment_loss(latent, probabilities, torch.tensor([0, 1]), within=True)
+        loss.backward()
+        assert float(loss) == 0
+        assert not latent.grad.any()
+
+    def test_labels_far_apart_do_not_hide_what_sets_their_batches_apart(self):
+        rng = np.random.default_rng(0)
+        labels, batch = np.arange(80) % 2, np.arange(80) // 40
+        cells = rng.normal(size=(80, 2)) + np.outer(batch, [3.0, 0.0])
+
+        def loss(distance):
+            z = cells + np.outer(labels, [0.0, distance])
+            truth, of_batch = tensor(one_hot(labels, 2)), torch.from_numpy(batch)
+            return [float(alignment_loss(tensor(z), truth, of_batch, within=within)) for within in (True, False)]
+
+        assert loss(1000.0)[0] == pytest.approx(loss(30.0)[0], rel=0.01)
+        assert loss(1000.0)[0] > 0.2
+        assert loss(1000.0)[1] < 0.001  # to a kernel as wide as the labels lie apart there is one batch
 
     def test_is_0_where_batches_agree_and_grows_with_their_distance(self):
         cloud = np.random.default_rng(0).normal(size=(7, 2))

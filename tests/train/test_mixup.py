@@ -86,20 +86,27 @@ def test_the_teacher_reads_what_the_student_does(partly):
     assert kept < 0.7 * (read["student"] > 0).float().mean()
 
 
-def test_a_mixture_is_aligned_by_what_the_teacher_sees_in_it(partly, monkeypatch):
-    """Neither label is that of a mixture."""
+def test_the_cells_themselves_are_aligned_where_the_teacher_reads_mixtures(partly, monkeypatch):
+    """A mixture is of two labels and two batches."""
     seen = []
 
-    def note(latent, probabilities, group):
-        seen.append(probabilities)
+    def note(latent, probabilities, group, *, within):
+        seen.append((latent, probabilities, group))
         return latent.sum() * 0
 
     monkeypatch.setattr("plkd.train._distillation_plan.alignment_loss", note)
-    batch = partly._reference_cells()[np.arange(90)]
+    cells = partly._reference_cells()
+    batch = cells[np.arange(90)]
+    partly.module.student.head.weight.data *= 10  # so that it is sure of some
     plan = make_plan(partly, alignment_weight=1.0)
-    out = plan.outputs(batch)
-    plan.training_loss(batch, *out)
-    taught = softmax(out[3].numpy(), axis=1)
-    torch.testing.assert_close(
-        seen[0], torch.from_numpy(np.where(taught.max(axis=1, keepdims=True) >= 0.5, taught, 0)).to(seen[0].dtype)
-    )
+    plan.training_loss(batch, *plan.outputs(batch))
+    ((latent, probabilities, group),) = seen
+    student, x = partly.module.student.eval(), partly.module.scale(batch)
+    torch.testing.assert_close(latent, student.projected(x)[0])
+    guessed = softmax(student(x)[0].detach().numpy(), axis=1)
+    sure = guessed.max(axis=1, keepdims=True) >= 0.5
+    known = cells.labels[:, None] >= 0
+    assert 0 < sure[~known].sum() < (~known).sum()
+    chances = np.where(known, cells.labels[:, None] == np.arange(3), np.where(sure, guessed, 0))
+    np.testing.assert_allclose(probabilities, chances, atol=1e-5)
+    np.testing.assert_array_equal(group, cells.batch)

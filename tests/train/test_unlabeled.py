@@ -83,18 +83,20 @@ def student_plan(model, logits, **weights):
 
 
 def losses(model, plan):
-    """Return the parts of the loss of all cells, the cells and the Student's latents by modality."""
+    """Return the parts of the loss of all cells, the cells and the Student's latents by modality, and its last linear layers."""
     cells = model._reference_cells()
     batch = cells[np.arange(cells.n_obs)]
     parts = plan.training_loss(batch, *plan.outputs(batch))
-    latents = [z.detach().double().numpy() for z in model.module.student.alone(model.module.scale(batch))]
-    return {name: float(value) for name, value in parts.items()}, cells, latents
+    student, x = model.module.student, model.module.scale(batch)
+    latents = [z.detach().double().numpy() for z in student.alone(x)]
+    linear = [z.detach().double().numpy() for z in student.projected(x)]
+    return {name: float(value) for name, value in parts.items()}, cells, latents, linear
 
 
 def test_the_student_learns_labels_where_there_are_some_and_the_teacher_everywhere(make_model, partly):
     model = make_model(partly, student_kwargs={"n_hidden": (16, 8), "dropout": 0.0})
     taught = np.random.default_rng(0).normal(size=(90, 3))
-    parts, cells, (latent,) = losses(
+    parts, cells, (latent,), _ = losses(
         model, student_plan(model, torch.tensor(taught, dtype=torch.float32), kd_weight=0.25, entropy_weight=0.5)
     )
     head = model.module.student.head
@@ -113,8 +115,9 @@ def test_the_student_learns_labels_where_there_are_some_and_the_teacher_everywhe
 def naive_alignment(latent, probabilities, group):
     """Squared discrepancy of pairs of groups, averaged by label, then over labels."""
     squared = np.square(latent[:, None] - latent[None]).sum(axis=-1)
-    different = np.sort(squared[~np.eye(len(latent), dtype=bool)])
-    s = np.exp(-squared / (2 * 0.15 * different[(len(different) - 1) // 2]))
+    likeliest = probabilities.argmax(axis=1)
+    same = np.sort(squared[np.triu(likeliest[:, None] == likeliest, 1)])
+    s = np.exp(-squared / (2 * same[(len(same) - 1) // 2]))
     of_labels = []
     for label in range(probabilities.shape[1]):
         weights = [np.where(group == own, probabilities[:, label], 0) for own in np.unique(group)]
@@ -124,7 +127,7 @@ def naive_alignment(latent, probabilities, group):
     return np.mean(of_labels)
 
 
-def test_the_student_aligns_modalities_and_batches_by_the_teachers_labels(make_joint_model, make_mdata):
+def test_the_student_aligns_modalities_and_batches_by_the_labels_it_gives_each_view(make_joint_model, make_mdata):
     mdata = make_mdata(60, mosaic=True)
     labels = mdata.obs["cell_type"].astype(str)
     labels.iloc[::3] = "Unknown"
@@ -132,19 +135,22 @@ def test_the_student_aligns_modalities_and_batches_by_the_teachers_labels(make_j
     model = make_joint_model(mdata, student_kwargs={"n_hidden": (16, 8), "dropout": 0.0})
     taught = np.random.default_rng(0).normal(0, 2, size=(60, 3))
     plan = student_plan(model, torch.tensor(taught, dtype=torch.float32), kd_weight=0.5, alignment_weight=2.0)
-    parts, cells, latents = losses(model, plan)
+    model.module.student.head.weight.data *= 10  # so that it is sure of some
+    parts, cells, latents, linear = losses(model, plan)
     known = cells.labels >= 0
     assert 0 < known.sum() < 60
-    guessed = softmax(taught, axis=1)
-    sure = guessed.max(axis=1) >= 0.5
-    assert 0 < sure[~known].sum() < (~known).sum()
-    chances = np.where(known[:, None], cells.labels[:, None] == np.arange(3), guessed * sure[:, None])
-    here = [cells.modalities[name].measured(60) for name in model.module.modalities]
-    truth = naive_alignment(
-        np.concatenate([latent[has & (known | sure)] for latent, has in zip(latents, here, strict=True)]),
-        np.concatenate([chances[has & (known | sure)] for has in here]),
-        np.concatenate([cells.batch[has & (known | sure)] + 10 * i for i, has in enumerate(here)]),
-    )
+    head = model.module.student.head
+    points, chances, groups, n_sure = [], [], [], 0
+    for i, (name, latent) in enumerate(zip(model.module.modalities, latents, strict=True)):
+        guessed = softmax(latent @ head.weight.detach().numpy().T + head.bias.detach().numpy(), axis=1)
+        has, sure = cells.modalities[name].measured(60), guessed.max(axis=1) >= 0.5
+        part = has & (known | sure)
+        n_sure += (part & ~known).sum()
+        chance = np.where(known[:, None], cells.labels[:, None] == np.arange(3), guessed)
+        points, chances = [*points, linear[i][part]], [*chances, chance[part]]
+        groups.append(cells.batch[part] + 10 * i)
+    assert 0 < n_sure < 2 * (~known).sum()
+    truth = naive_alignment(*map(np.concatenate, (points, chances, groups)))
     assert truth > 0.01
     assert parts["alignment_loss"] == pytest.approx(truth, rel=1e-3)
     assert parts["loss"] == pytest.approx(0.5 * parts["ce_loss"] + 0.5 * parts["kd_loss"] + 2 * truth, rel=1e-3)

@@ -12,18 +12,30 @@ RELEASED_EPS = 1e-6
 CONFIDENT = 0.5
 
 
-def _kernel(latent: Tensor) -> Tensor:
-    """Gaussian kernel between cells; bandwidth 0.15 x the median squared distance, no gradient through it."""
+def _squared_distances(latent: Tensor) -> Tensor:
     # By products of cells, since all differences at once would hold cells x cells x n_latent values. Centred, so that
     # little is lost where the cells lie close together.
     centred = latent - latent.detach().mean(dim=0)
     products = centred @ centred.t()
     lengths = products.diagonal()
-    squared = (lengths[:, None] + lengths[None, :] - 2 * products).clamp_min(0)
-    n_obs = latent.shape[0]
-    off_diagonal = squared.detach()[~torch.eye(n_obs, dtype=torch.bool, device=latent.device)]
-    bandwidth = (0.15 * off_diagonal.median()).clamp_min(torch.finfo(latent.dtype).tiny)
+    return (lengths[:, None] + lengths[None, :] - 2 * products).clamp_min(0)
+
+
+def _kernel(squared: Tensor, pairs: Tensor, share: float) -> Tensor:
+    """Gaussian kernel; squared bandwidth ``share`` x the median squared distance of these pairs, no gradient through it."""
+    bandwidth = (share * squared.detach()[pairs].median()).clamp_min(torch.finfo(squared.dtype).tiny)
     return torch.exp(-squared / (2 * bandwidth))
+
+
+def _different(squared: Tensor) -> Tensor:
+    """Return which pairs are of different cells, shape ``(n_obs, n_obs)``."""
+    return ~torch.eye(len(squared), dtype=torch.bool, device=squared.device)
+
+
+def _same_label(probabilities: Tensor) -> Tensor:
+    """Return which pairs are of different cells with the same likeliest label, each once, shape ``(n_obs, n_obs)``."""
+    likeliest = probabilities.argmax(dim=1)
+    return (likeliest[:, None] == likeliest[None, :]).triu(diagonal=1)
 
 
 def divergence_loss(latent: Tensor, probabilities: Tensor) -> Tensor:
@@ -49,7 +61,8 @@ def divergence_loss(latent: Tensor, probabilities: Tensor) -> Tensor:
     n_obs, n_labels = probabilities.shape
     if n_obs < 2 or n_labels < 2:
         return latent.sum() * 0
-    inner = probabilities.t() @ _kernel(latent) @ probabilities
+    squared = _squared_distances(latent)
+    inner = probabilities.t() @ _kernel(squared, _different(squared), 0.15) @ probabilities
     norm = inner.diagonal().clamp_min(torch.finfo(inner.dtype).tiny).sqrt()
     cosine = inner / norm[:, None] / norm[None, :]
     pairs = torch.triu_indices(n_labels, n_labels, offset=1, device=latent.device)
@@ -99,7 +112,7 @@ def label_probabilities(labels: Tensor, logits: Tensor) -> Tensor:
     return torch.where(labels[:, None] >= 0, known, guessed)
 
 
-def alignment_loss(latent: Tensor, probabilities: Tensor, batch: Tensor) -> Tensor:
+def alignment_loss(latent: Tensor, probabilities: Tensor, batch: Tensor, *, within: bool = False) -> Tensor:
     r"""Class-conditional maximum mean discrepancy between batches in the latent space.
 
     Parameters
@@ -111,6 +124,9 @@ def alignment_loss(latent: Tensor, probabilities: Tensor, batch: Tensor) -> Tens
         (:func:`label_probabilities`), all 0 for a cell that takes no part.
     batch
         Batch codes, shape ``(n_obs,)``.
+    within
+        Kernel as wide as cells of one label lie apart, instead of all cells. To the wider kernel labels that lie far apart have
+        no batches left; it makes labels compact instead of mixing their batches.
 
     Returns
     -------
@@ -120,8 +136,9 @@ def alignment_loss(latent: Tensor, probabilities: Tensor, batch: Tensor) -> Tens
 
     Notes
     -----
-    Biased estimate (V-statistic) of Gretton et al. 2012, equation 5, with the kernel of :func:`divergence_loss` and each
-    cell weighted by its probability of the label.
+    Biased estimate (V-statistic) of Gretton et al. 2012, equation 5, each cell weighted by its probability of the label. The
+    kernel is that of :func:`divergence_loss`, or, ``within`` labels, one whose :math:`s^2` is the median squared distance
+    between different cells of the same likeliest label.
     """
     part = probabilities.sum(dim=1) > 0
     if int(part.sum()) < 2:
@@ -135,7 +152,12 @@ def alignment_loss(latent: Tensor, probabilities: Tensor, batch: Tensor) -> Tens
     if not bool(same_label.any()):
         return latent.sum() * 0
     weights = probabilities[:, label_of] * (member[:, None] == batch_of[None, :]) / mass[label_of, batch_of]
-    mean_kernel = weights.t() @ (_kernel(latent) @ weights)
+    squared = _squared_distances(latent)
+    pairs, share = (_same_label(probabilities), 1.0) if within else (_different(squared), 0.15)
+    if not bool(pairs.any()):
+        return latent.sum() * 0
+    kernel = _kernel(squared, pairs, share)
+    mean_kernel = weights.t() @ (kernel @ weights)
     own = mean_kernel.diagonal()
     discrepancy = own[:, None] + own[None, :] - 2 * mean_kernel
     of_pair = label_of[same_label.nonzero()[:, 0]]

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from plkd.nn._gain import modality_shares
 from plkd.nn._sparse import InputLinear, Values
+
+#: Layers behind the last linear one of a modality: LayerNorm, GELU, dropout.
+_AFTER = 3
 
 
 class Student(nn.Module):
@@ -83,7 +87,19 @@ class Student(nn.Module):
 
     def alone(self, x: Mapping[str, Values]) -> list[Tensor]:
         """Return each modality's own latent, in the order of ``modalities``, each of shape ``(n_obs, n_hidden[-1])``."""
-        return [tower(x[name]) for name, tower in zip(self.modalities, self.towers, strict=True)]
+        return self.activated(self.projected(x))
+
+    def projected(self, x: Mapping[str, Values]) -> list[Tensor]:
+        """Return what the last hidden layer of each modality makes :meth:`alone` of: its linear part alone."""
+        return [tower[:-_AFTER](x[name]) for name, tower in zip(self.modalities, self._towers(), strict=True)]
+
+    def activated(self, projected: Sequence[Tensor], *, dropout: bool = True) -> list[Tensor]:
+        """Return the modalities' own latents from :meth:`projected`; in training some of them dropped, unless told otherwise."""
+        end = None if dropout else -1
+        return [tower[-_AFTER:end](h) for h, tower in zip(projected, self._towers(), strict=True)]
+
+    def _towers(self) -> list[nn.Sequential]:
+        return cast("list[nn.Sequential]", list(self.towers))
 
 
 def _tower(n_features: int, n_hidden: Sequence[int], dropout: float) -> nn.Sequential:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from plkd.module import PLKDModule
@@ -53,8 +53,8 @@ class DistillationPlan(PhasePlan):
     entropy_weight
         Weight of that term; 0 leaves it out. It sees labelled cells alone.
     alignment_weight
-        Weight of :func:`~plkd.nn.alignment_loss` of the latents; 0 leaves it out. A cell seen in two modalities counts as
-        two, of different batches.
+        Weight of :func:`~plkd.nn.alignment_loss` of the Student's last linear layer; 0 leaves it out. A cell seen in two
+        modalities counts as two, of different batches.
     label_smoothing
         As for the Teacher.
     **kwargs
@@ -94,22 +94,47 @@ class DistillationPlan(PhasePlan):
         Returns
         -------
         Logits, shape ``(n_views, n_labels)``; the modality and the cell number within the mini-batch of each, shape
-        ``(2, n_views)``; latents, shape ``(n_views, n_latent)``; what the Teacher says of the cells, logits of shape
+        ``(2, n_views)``; what is aligned, and its logits (:meth:`_aligned`); what the Teacher says of the cells, logits of shape
         ``(n_obs, n_labels)``, empty where it does not teach; each cell's partner and its own share, both of shape ``(n_obs,)``.
         """
-        student, x, present = self.module.student, self.module.scale(batch), batch["present"]
-        n_obs = len(batch["labels"])
+        student, scaled, present = self.module.student, self.module.scale(batch), batch["present"]
+        x, n_obs = scaled, len(batch["labels"])
         partner, share = torch.arange(n_obs, device=self.prior.device), torch.ones(n_obs, device=self.prior.device)
         if self.mixup > 0:
             x, partner, share = mix_cells(x, present, self.mixup)
         x = hide_features(x, self.hide_rate)
         taught = self._taught(batch, x)
-        towers = cast("list[nn.Sequential]", list(student.towers))
-        # Aligned before the last dropout, whose noise would keep all cells apart.
-        before = torch.stack([tower[:-1](x[name]) for name, tower in zip(student.modalities, towers, strict=True)])
+        projected = student.projected(x)
         views = torch.stack([present[name] for name in student.modalities]).nonzero().T
-        latent = before[views[0], views[1]]
-        return student.head(towers[0][-1](latent)), views, latent.float(), taught, partner, share
+        logits = student.head(torch.stack(student.activated(projected))[views[0], views[1]])
+        aligned = self._aligned(scaled if self.mixup > 0 else projected, views)
+        return logits, views, *aligned, taught, partner, share
+
+    def _aligned(self, cells: Mapping[str, Values] | list[Tensor], views: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what brings batches together: the cells as they are, since a mixture is of two batches.
+
+        Before the last LayerNorm and GELU, which level what they are to learn from, and without dropout, whose noise would
+        keep all cells apart.
+
+        Parameters
+        ----------
+        cells
+            Scaled values, or what the Student makes of them already.
+        views
+            Modality and cell of each view, shape ``(2, n_views)``.
+
+        Returns
+        -------
+        The last linear layer, shape ``(n_views, n_latent)``, and the logits, shape ``(n_views, n_labels)``, without gradient; empty
+        where nothing is aligned.
+        """
+        if not self.alignment_weight:
+            return self.prior.new_empty(0), self.prior.new_empty(0)
+        student = self.module.student
+        projected = cells if isinstance(cells, list) else student.projected(hide_features(cells, self.hide_rate))
+        with torch.no_grad():
+            logits = student.head(torch.stack(student.activated(projected, dropout=False))[views[0], views[1]])
+        return torch.stack(projected)[views[0], views[1]].float(), logits.float()
 
     @torch.no_grad()
     def _taught(self, batch: dict[str, Any], x: Mapping[str, Values]) -> Tensor:
@@ -126,7 +151,8 @@ class DistillationPlan(PhasePlan):
         batch: dict[str, Any],
         logits: Tensor,
         views: Tensor,
-        latent: Tensor,
+        projected: Tensor,
+        guessed: Tensor,
         taught: Tensor,
         partner: Tensor,
         share: Tensor,
@@ -149,11 +175,9 @@ class DistillationPlan(PhasePlan):
             )
             loss = loss + self.entropy_weight * parts["entropy_loss"]
         if self.alignment_weight:
-            # A mixture belongs to the labels that the Teacher sees in it, and to the batch of its greater part.
-            known = labels if self.mixup == 0 else torch.full_like(labels, -1)
-            probabilities = label_probabilities(known[cell], taught[cell] if len(taught) else logits)
             group = batch["batch"][cell] * len(self.module.modalities) + modality
-            parts["alignment_loss"] = alignment_loss(latent, probabilities, group)
+            chances = label_probabilities(labels[cell], guessed)
+            parts["alignment_loss"] = alignment_loss(projected, chances, group, within=True)
             loss = loss + self.alignment_weight * parts["alignment_loss"]
         return {"loss": loss, **parts}
 
