@@ -155,8 +155,8 @@ class StudentTraining(_PhaseTraining):
     mixup
         The Teacher teaches on mixtures of two cells whose shares are drawn from a beta distribution of this alpha. 0: on the cells
         themselves, its answers computed once.
-    alignment_weight
-        Weight of the alignment of batches and modalities; used where there are several modalities or unlabelled cells.
+    alignment_weight, modality_alignment_weight
+        Weights of the alignment of batches, used where there are unlabelled cells, and of modalities.
     self_training
         Probability from which on what the Teacher calls an unlabelled cell, calibrated on held-out cells, trains the
         Student as a label would (in its loss where ``kd_weight`` is below 1), called labels drawn by ``balance``; None: no
@@ -172,6 +172,7 @@ class StudentTraining(_PhaseTraining):
     entropy: Literal["prior", "released"] = "prior"
     entropy_weight: float = 0.0
     alignment_weight: float = 1.0
+    modality_alignment_weight: float = 0.1
     self_training: float | None = None
 
 
@@ -352,6 +353,7 @@ paper = Preset(
         entropy="released",
         entropy_weight=1.0,
         alignment_weight=0.0,
+        modality_alignment_weight=0.0,
         unlabeled_ratio=0.0,
     ),
     confidence=ConfidenceSettings(n_folds=0),

@@ -13,7 +13,8 @@ from plkd.train import DistillationPlan
 
 def make_plan(model, **settings):
     """A plan that only counts: nothing hidden, no smoothing."""
-    defaults = {"kd_weight": 1.0, "temperature": 1.0, "mixup": 1.0, "alignment_weight": 0.0}
+    defaults = {"kd_weight": 1.0, "temperature": 1.0, "mixup": 1.0}
+    defaults |= {"alignment_weight": 0.0, "modality_alignment_weight": 0.0}
     return DistillationPlan(
         model.module,
         None,

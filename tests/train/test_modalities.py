@@ -27,6 +27,7 @@ def plan(make_joint_model, make_mdata):
         entropy="prior",
         entropy_weight=0.0,
         alignment_weight=0.0,
+        modality_alignment_weight=0.0,
         label_smoothing=0.0,
         n_steps=1,
         lr=1e-3,

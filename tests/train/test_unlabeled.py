@@ -64,7 +64,7 @@ def test_a_text_in_the_place_of_a_label_teaches_nothing(make_model, train, partl
 def student_plan(model, logits, **weights):
     """A plan that only counts: nothing hidden, no smoothing, dropout off."""
     shares = torch.full((model.module.n_labels,), 1 / model.module.n_labels)
-    defaults = {"kd_weight": 0.0, "alignment_weight": 0.0, "entropy_weight": 0.0}
+    defaults = dict.fromkeys(("kd_weight", "alignment_weight", "modality_alignment_weight", "entropy_weight"), 0.0)
     return DistillationPlan(
         model.module,
         logits,
@@ -127,33 +127,51 @@ def naive_alignment(latent, probabilities, group):
     return np.mean(of_labels)
 
 
-def test_the_student_aligns_modalities_and_batches_by_the_labels_it_gives_each_view(make_joint_model, make_mdata):
+def test_the_student_aligns_batches_of_each_modality_and_modalities_by_the_labels_it_gives_each_view(
+    make_joint_model, make_mdata
+):
     mdata = make_mdata(60, mosaic=True)
     labels = mdata.obs["cell_type"].astype(str)
     labels.iloc[::3] = "Unknown"
     mdata.obs["cell_type"] = labels
     model = make_joint_model(mdata, student_kwargs={"n_hidden": (16, 8), "dropout": 0.0})
     taught = np.random.default_rng(0).normal(0, 2, size=(60, 3))
-    plan = student_plan(model, torch.tensor(taught, dtype=torch.float32), kd_weight=0.5, alignment_weight=2.0)
+    weights = {"kd_weight": 0.5, "alignment_weight": 2.0, "modality_alignment_weight": 3.0}
+    plan = student_plan(model, torch.tensor(taught, dtype=torch.float32), **weights)
     model.module.student.head.weight.data *= 10  # so that it is sure of some
     parts, cells, latents, linear = losses(model, plan)
     known = cells.labels >= 0
     assert 0 < known.sum() < 60
     head = model.module.student.head
-    points, chances, groups, n_sure = [], [], [], 0
-    for i, (name, latent) in enumerate(zip(model.module.modalities, latents, strict=True)):
+    seen, n_sure = [], 0
+    for name, latent, points in zip(model.module.modalities, latents, linear, strict=True):
         guessed = softmax(latent @ head.weight.detach().numpy().T + head.bias.detach().numpy(), axis=1)
         has, sure = cells.modalities[name].measured(60), guessed.max(axis=1) >= 0.5
         part = has & (known | sure)
         n_sure += (part & ~known).sum()
-        chance = np.where(known[:, None], cells.labels[:, None] == np.arange(3), guessed)
-        points, chances = [*points, linear[i][part]], [*chances, chance[part]]
-        groups.append(cells.batch[part] + 10 * i)
-    assert 0 < n_sure < 2 * (~known).sum()
-    truth = naive_alignment(*map(np.concatenate, (points, chances, groups)))
-    assert truth > 0.01
-    assert parts["alignment_loss"] == pytest.approx(truth, rel=1e-3)
-    assert parts["loss"] == pytest.approx(0.5 * parts["ce_loss"] + 0.5 * parts["kd_loss"] + 2 * truth, rel=1e-3)
+        chances = np.where(known[:, None], cells.labels[:, None] == np.arange(3), guessed)
+        seen.append((points[part], chances[part], cells.batch[part]))
+    assert 0 < n_sure < len(seen) * (~known).sum()
+    batches = np.mean([naive_alignment(*each) for each in seen])
+    points, chances, _ = map(np.concatenate, zip(*seen, strict=True))
+    modalities = naive_alignment(points, chances, np.repeat(np.arange(len(seen)), [len(each[0]) for each in seen]))
+    assert min(batches, modalities) > 0.01
+    assert parts["alignment_loss"] == pytest.approx(batches, rel=1e-3)
+    assert parts["modality_loss"] == pytest.approx(modalities, rel=1e-3)
+    other = 0.5 * parts["ce_loss"] + 0.5 * parts["kd_loss"]
+    assert parts["loss"] == pytest.approx(other + 2 * batches + 3 * modalities, rel=1e-3)
+
+
+@pytest.mark.parametrize("partial", [False, True], ids=["labels", "some labels"])
+def test_modalities_are_aligned_always_and_their_batches_beside_unlabelled_cells(
+    make_joint_model, make_mdata, train, partial
+):
+    mdata = make_mdata(60)
+    if partial:
+        mdata.obs["cell_type"] = np.where(np.arange(60) % 3, mdata.obs["cell_type"].astype(str), "Unknown")
+    history = train(make_joint_model(mdata), 1).history
+    assert "student_modality_loss_train" in history
+    assert ("student_alignment_loss_train" in history) == partial
 
 
 @pytest.mark.parametrize("settings", [{}, {"unlabeled_ratio": 0.0}], ids=["with", "without"])

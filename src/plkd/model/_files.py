@@ -32,7 +32,8 @@ def _uncalibrated(saved: dict[str, Any]) -> dict[str, Any]:
     given = saved["init_params_"]["non_kwargs"]
     preset = dict(given["preset"])
     preset["teacher_training"] = {**preset["teacher_training"], "unlabeled_ratio": 0.0}
-    preset["student_training"] = {**preset["student_training"], "unlabeled_ratio": 0.0, "alignment_weight": 0.0}
+    unknown = dict.fromkeys(("unlabeled_ratio", "alignment_weight", "modality_alignment_weight"), 0.0)
+    preset["student_training"] = {**preset["student_training"], **unknown}
     preset["confidence"] = {"n_folds": 5, "drop_doubtful": False}
     init_params = {**saved["init_params_"], "non_kwargs": {**given, "preset": preset}}
     return {**saved, "confidence_": None, "held_out_": None, "init_params_": init_params}

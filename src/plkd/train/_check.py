@@ -54,6 +54,7 @@ _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "weight_decay": (lambda v: is_number(v, 0), "a number of at least 0"),
     "divergence_weight": (lambda v: is_number(v, 0), "a number of at least 0"),
     "alignment_weight": (lambda v: is_number(v, 0), "a number of at least 0"),
+    "modality_alignment_weight": (lambda v: is_number(v, 0), "a number of at least 0"),
     "unlabeled_ratio": (lambda v: is_number(v, 0), "a number of at least 0"),
     "self_training": (lambda v: v is None or (is_number(v, 0, 1) and v > 0), "a probability in (0, 1], or None"),
     "entropy_weight": (lambda v: is_number(v, 0), "a number of at least 0"),

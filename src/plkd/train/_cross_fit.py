@@ -89,7 +89,8 @@ def cross_fit(
                     kd_weight=0.0,
                     temperature=1.0,
                     mixup=0.0,
-                    alignment_weight=training.alignment_weight if len(module.modalities) > 1 else 0.0,
+                    alignment_weight=0.0,
+                    modality_alignment_weight=training.modality_alignment_weight if len(module.modalities) > 1 else 0.0,
                     n_steps=0,
                 ),
             ).to(device)

@@ -53,8 +53,10 @@ class DistillationPlan(PhasePlan):
     entropy_weight
         Weight of that term; 0 leaves it out. It sees labelled cells alone.
     alignment_weight
-        Weight of :func:`~plkd.nn.alignment_loss` of the Student's last linear layer; 0 leaves it out. A cell seen in two
-        modalities counts as two, of different batches.
+        Weight of :func:`~plkd.nn.alignment_loss` between batches in the Student's last linear layer, mean over the modalities; 0
+        leaves it out.
+    modality_alignment_weight
+        Weight of the same between modalities, of all batches together; 0 leaves it out.
     label_smoothing
         As for the Teacher.
     **kwargs
@@ -77,6 +79,7 @@ class DistillationPlan(PhasePlan):
         entropy: Literal["prior", "released"],
         entropy_weight: float,
         alignment_weight: float,
+        modality_alignment_weight: float,
         label_smoothing: float,
         **kwargs: Any,
     ):
@@ -86,7 +89,8 @@ class DistillationPlan(PhasePlan):
         self.kd_weight, self.temperature = kd_weight, temperature
         self.mixup = mixup
         self.entropy, self.entropy_weight = entropy, entropy_weight
-        self.alignment_weight, self.label_smoothing = alignment_weight, label_smoothing
+        self.alignment_weight, self.modality_alignment_weight = alignment_weight, modality_alignment_weight
+        self.label_smoothing = label_smoothing
 
     def outputs(self, batch: dict[str, Any]) -> tuple[Tensor, ...]:
         """Run the Student on each modality of cells with hidden features, as if it were the only one.
@@ -111,7 +115,7 @@ class DistillationPlan(PhasePlan):
         return logits, views, *aligned, taught, partner, share
 
     def _aligned(self, cells: Mapping[str, Values] | list[Tensor], views: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what brings batches together: the cells as they are, since a mixture is of two batches.
+        """Return what brings batches and modalities together: the cells as they are, since a mixture is of two batches.
 
         Before the last LayerNorm and GELU, which level what they are to learn from, and without dropout, whose noise would
         keep all cells apart.
@@ -128,7 +132,7 @@ class DistillationPlan(PhasePlan):
         The last linear layer, shape ``(n_views, n_latent)``, and the logits, shape ``(n_views, n_labels)``, without gradient; empty
         where nothing is aligned.
         """
-        if not self.alignment_weight:
+        if not (self.alignment_weight or self.modality_alignment_weight):
             return self.prior.new_empty(0), self.prior.new_empty(0)
         student = self.module.student
         projected = cells if isinstance(cells, list) else student.projected(hide_features(cells, self.hide_rate))
@@ -174,11 +178,15 @@ class DistillationPlan(PhasePlan):
                 mean_entropy_loss(known) if self.entropy == "released" else prior_matching_loss(known, self.prior)
             )
             loss = loss + self.entropy_weight * parts["entropy_loss"]
+        chances = label_probabilities(labels[cell], guessed) if len(guessed) else guessed
         if self.alignment_weight:
-            group = batch["batch"][cell] * len(self.module.modalities) + modality
-            chances = label_probabilities(labels[cell], guessed)
-            parts["alignment_loss"] = alignment_loss(projected, chances, group, within=True)
+            own = [modality == i for i in modality.unique()]
+            of_each = [alignment_loss(projected[i], chances[i], batch["batch"][cell[i]], within=True) for i in own]
+            parts["alignment_loss"] = torch.stack(of_each).mean()
             loss = loss + self.alignment_weight * parts["alignment_loss"]
+        if self.modality_alignment_weight:
+            parts["modality_loss"] = alignment_loss(projected, chances, modality, within=True)
+            loss = loss + self.modality_alignment_weight * parts["modality_loss"]
         return {"loss": loss, **parts}
 
     def _label_loss(self, logits: Tensor, labels: Tensor, others: Tensor, share: Tensor) -> Tensor:
