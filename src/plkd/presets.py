@@ -125,7 +125,8 @@ class TeacherTraining(_PhaseTraining):
         Mean share of the features hidden from each training cell.
     unlabeled_ratio
         Unlabelled cells, of the reference and of ``train(unlabeled=)``, that join a training mini-batch for each labelled
-        one; 0 leaves them out.
+        one; 0 leaves them out. The Teacher sees none of batches that have no label at all, such as those of
+        ``train(unlabeled=)``; they teach the Student alone.
     modality_dropout
         Share of the training cells with several modalities from which some of them are hidden.
     clip_norm

@@ -34,14 +34,35 @@ def partly(make_adata):
 
 
 @pytest.mark.parametrize("ratio", [0.0, 0.5])
-def test_unlabelled_cells_join_the_mini_batches_of_both_phases(make_model, train, partly, ratio):
+@pytest.mark.parametrize("own_batch", [False, True], ids=["among labelled cells", "batch of its own"])
+def test_unlabelled_cells_join_mini_batches_the_teachers_where_their_batch_has_labels(
+    make_model, train, partly, ratio, own_batch
+):
+    if not own_batch:
+        partly.obs["batch"] = "one"
     seen = Seen()
     settings = {"unlabeled_ratio": ratio}
-    model = train(make_model(partly), 2, callbacks=[seen], plan_kwargs=dict.fromkeys(BOTH, settings))
+    train(make_model(partly), 2, callbacks=[seen], plan_kwargs=dict.fromkeys(BOTH, settings))
     for phase in BOTH:
+        expected = 0.0 if own_batch and phase == "teacher" else ratio
         for cells in seen.batches[phase]:
             n_unlabelled = (cells >= 60).sum()
-            assert n_unlabelled == round(ratio * (len(cells) - n_unlabelled))
+            assert n_unlabelled == round(expected * (len(cells) - n_unlabelled))
+
+
+def test_a_teacher_sees_of_several_batches_without_labels_those_that_have_some(make_model, train, partly):
+    batches = np.where(np.arange(90) % 2, "first", "second").astype(object)
+    batches[75:] = "query"
+    partly.obs["batch"] = batches
+    seen = Seen()
+    train(make_model(partly), 4, callbacks=[seen])
+    of = {phase: np.unique(np.concatenate(seen.batches[phase])) for phase in BOTH}
+    assert set(of["teacher"]) & set(range(60, 90)) == set(range(60, 75))
+    assert set(of["student"]) >= set(range(60, 90))
+
+
+def test_labels_of_the_reference_alone_are_known(make_model, train, partly):
+    model = train(make_model(partly), 1)
     assert "Unknown" not in model.labels
     assert (model.train_indices < 60).all()
     assert (model.validation_indices < 60).all()

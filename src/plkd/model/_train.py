@@ -350,7 +350,9 @@ class TrainingMixin:
         common: dict[str, Any],
         resumed: dict[str, Any] | None,
     ) -> None:
-        data = _data(settings, cells, split)
+        # What it would make of a batch without any label is a guess, which alignment and divergence would drive home.
+        known = np.isin(cells.batch[split.unlabeled], cells.batch[split.train])
+        data = _data(settings, cells, dataclasses.replace(split, unlabeled=split.unlabeled[known]))
         epochs, n_steps = phase_length(settings.max_epochs, "teacher", len(data.sampler))
         plan = TeacherPlan(
             self.module,
