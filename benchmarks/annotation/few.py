@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +21,7 @@ from benchmarks.annotation.methods import METHODS
 from benchmarks.annotation.prediction import Cells
 from benchmarks.annotation.run import append, applies, check_columns
 from benchmarks.annotation.tasks import Task, folds, read_specs
+from benchmarks.quiet import quiet
 
 logger = logging.getLogger("benchmarks.annotation")
 KEYS = ["task", "fold", "cells_per_label", "seed", "method"]
@@ -67,10 +67,7 @@ def main() -> None:
     unknown = set(args.tasks) - {spec.name for spec in specs}
     if unknown:
         parser.error(f"no such task: {', '.join(sorted(unknown))}; there are {', '.join(s.name for s in specs)}")
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    warnings.filterwarnings("ignore")
-    for name in ("lightning.pytorch", "lightning.fabric", "scvi", "plkd"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+    quiet()
     check_columns(args.out, COLUMNS)
     done = set()
     if args.out.exists():

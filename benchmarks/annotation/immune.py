@@ -9,8 +9,6 @@ patterns, as always) and with learned patterns alone. No confidence is fitted, t
 from __future__ import annotations
 
 import argparse
-import logging
-import warnings
 
 import pandas as pd
 from sklearn.metrics import f1_score
@@ -18,6 +16,7 @@ from sklearn.metrics import f1_score
 import plkd
 from benchmarks.annotation import ours
 from benchmarks.annotation.tasks import TASK_FILE, folds, read_specs
+from benchmarks.quiet import quiet
 
 UNCALIBRATED = plkd.presets.default.replace(confidence={"n_folds": 0})
 
@@ -27,9 +26,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     args = parser.parse_args()
-    warnings.filterwarnings("ignore")
-    for name in ("lightning.pytorch", "lightning.fabric", "scvi", "plkd"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+    quiet()
     (spec,) = (spec for spec in read_specs(TASK_FILE) if spec.name == "pbmc-technologies")
     scores, agreements = [], []
     for task in folds(spec):

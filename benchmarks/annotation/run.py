@@ -17,6 +17,7 @@ from pathlib import Path
 from benchmarks.annotation.methods import DETERMINISTIC, METHODS, NEEDS, UNIMODAL
 from benchmarks.annotation.prediction import Cells, Prediction, cells_path
 from benchmarks.annotation.tasks import TASK_FILE, Spec, Task, folds, read_specs
+from benchmarks.quiet import quiet
 
 logger = logging.getLogger("benchmarks.annotation")
 
@@ -132,10 +133,7 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--out", type=Path, default=Path("results.csv"))
     args = parser.parse_args()
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    logger.setLevel(logging.INFO)
-    for name in ("lightning.pytorch", "lightning.fabric", "scvi"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+    quiet(logger)
 
     specs = read_specs(args.task_file)
     unknown = set(args.tasks or ()) - {spec.name for spec in specs}

@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import logging
 import re
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +28,7 @@ import scvi
 from benchmarks.annotation import peers
 from benchmarks.annotation.prediction import Prediction
 from benchmarks.annotation.tasks import Task, folds, read_specs
+from benchmarks.quiet import quiet
 from plkd import PLKD
 
 logger = logging.getLogger("benchmarks.confidence")
@@ -142,11 +142,7 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--out", type=Path, default=Path("confidence"))
     args = parser.parse_args()
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    logger.setLevel(logging.INFO)
-    warnings.filterwarnings("ignore")
-    for name in ("lightning.pytorch", "lightning.fabric", "scvi", "plkd"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+    quiet(logger)
     args.out.mkdir(parents=True, exist_ok=True)
     for task, held_out in runs(args.tasks, held_out_types=args.held_out_types):
         if args.held_back:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from time import perf_counter
@@ -26,6 +25,7 @@ from benchmarks.annotation.peers import UNLABELLED, fit_scanvi, log_normalise
 from benchmarks.annotation.run import append
 from benchmarks.annotation.tasks import Spec, read_cells, read_specs
 from benchmarks.integration.latents import BASELINE, score_latents
+from benchmarks.quiet import quiet
 from plkd import PLKD
 
 logger = logging.getLogger("benchmarks.integration")
@@ -121,11 +121,7 @@ def main() -> None:
     parser.add_argument("--hidden", type=float, default=0.8, help="share of the labels that no method sees")
     parser.add_argument("--out", type=Path, default=Path("hidden.csv"))
     args = parser.parse_args()
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    logger.setLevel(logging.INFO)
-    warnings.filterwarnings("ignore")
-    for name in ("lightning.pytorch", "lightning.fabric", "scvi", "plkd"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+    quiet(logger)
     specs = {spec.name: spec for spec in read_specs() if not spec.modalities and spec.modality in ("", "rna")}
     specs[CELL_LINES.name] = CELL_LINES
     done = set()

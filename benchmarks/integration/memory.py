@@ -11,10 +11,8 @@ in memory and of the same matrix made dense.
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 import resource
-import warnings
 from pathlib import Path
 from time import perf_counter
 
@@ -24,6 +22,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
+from benchmarks.quiet import quiet
 from plkd import PLKD
 
 GIB = 2**30
@@ -72,9 +71,7 @@ def main() -> None:
     parser.add_argument("--file", help="a .h5mu of the folder PLKD_DATA, trained on in full")
     parser.add_argument("--labels-key", default="cell_type")
     args = parser.parse_args()
-    warnings.filterwarnings("ignore")
-    for name in ("lightning.pytorch", "lightning.fabric", "scvi"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+    quiet()
     before = peak()
     if args.file:
         mdata, limits = md.read_h5mu(Path(os.environ["PLKD_DATA"]) / args.file), {}

@@ -10,8 +10,6 @@ kBET per label and graph connectivity of scib-metrics (1: cells with different m
 from __future__ import annotations
 
 import argparse
-import logging
-import warnings
 
 import mudata as md
 import numpy as np
@@ -21,6 +19,7 @@ from scib_metrics import graph_connectivity, kbet_per_label
 from scib_metrics.nearest_neighbors import pynndescent
 
 import plkd
+from benchmarks.quiet import quiet
 
 KINDS = ("rna", "protein", "atac")
 LAYERS = {f"{kind}_layer": kind for kind in KINDS}
@@ -99,9 +98,7 @@ def main() -> None:
     parser.add_argument("--n-obs", type=int, default=3000)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     args = parser.parse_args()
-    warnings.filterwarnings("ignore")
-    for name in ("lightning.pytorch", "lightning.fabric", "scvi", "plkd"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+    quiet()
     table = pd.DataFrame({seed: run(args.n_obs, seed) for seed in args.seeds})
     table["mean"] = table.mean(axis=1)
     print(table.round(3).to_string())

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import csv
 import logging
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter
@@ -26,6 +25,7 @@ from benchmarks.annotation.joint_peers import fit_multivi, fit_totalvi, joined
 from benchmarks.annotation.peers import UNLABELLED
 from benchmarks.annotation.tasks import Task, folds, read_specs
 from benchmarks.integration.latents import score_latents
+from benchmarks.quiet import quiet
 from plkd import PLKD
 
 logger = logging.getLogger("benchmarks.integration")
@@ -105,11 +105,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--out", type=Path, default=Path("integration.csv"))
     args = parser.parse_args()
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    logger.setLevel(logging.INFO)
-    warnings.filterwarnings("ignore")
-    for name in ("lightning.pytorch", "lightning.fabric", "scvi"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+    quiet(logger)
     for spec in read_specs():
         if spec.name not in args.tasks or not spec.modalities:
             continue

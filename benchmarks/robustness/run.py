@@ -25,6 +25,7 @@ from benchmarks.annotation.run import versions
 from benchmarks.annotation.scores import macro_f1
 from benchmarks.annotation.table import RARE_BELOW
 from benchmarks.annotation.tasks import TASK_FILE, Spec, Task, folds, read_specs
+from benchmarks.quiet import quiet
 from benchmarks.robustness import genes, noise
 
 logger = logging.getLogger("benchmarks.robustness")
@@ -163,10 +164,7 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--out", type=Path, default=Path("robustness.csv"))
     args = parser.parse_args()
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    logger.setLevel(logging.INFO)
-    for name in ("lightning.pytorch", "lightning.fabric", "scvi", "plkd"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+    quiet(logger)
 
     kinds = [kind for kind in noise.NOISE if kind in args.what or "noise" in args.what]
     results = Results.at(args.out)

@@ -13,10 +13,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
 import subprocess
 import tempfile
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,6 +24,7 @@ import scipy.sparse as sp
 import torch
 
 from benchmarks.annotation.peers import log_normalise
+from benchmarks.quiet import quiet
 from benchmarks.speed import atlas, celltypist_job
 from benchmarks.speed.measure import in_turn, ratio, table
 from plkd import PLKD, Annotator
@@ -119,9 +118,7 @@ def main() -> None:
     parser.add_argument("--no-scanvi", action="store_true")
     parser.add_argument("--celltypist", help="interpreter of an environment with CellTypist")
     args = parser.parse_args()
-    warnings.filterwarnings("ignore")
-    for name in ("lightning.pytorch", "lightning.fabric", "scvi", "plkd"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+    quiet()
     torch.set_num_threads(args.threads)
 
     reference = atlas.read_reference(args.file, args.labels_key, args.genes)

@@ -11,9 +11,7 @@ time that the GPU waits for data.
 from __future__ import annotations
 
 import argparse
-import logging
 import statistics
-import warnings
 from collections.abc import Iterable
 from time import perf_counter
 from typing import Any
@@ -21,6 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks.quiet import quiet
 from benchmarks.speed.atlas import in_memory, read_reference
 from plkd import PLKD, presets
 from plkd.inference import to_device
@@ -81,9 +80,7 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=presets.default.teacher_training.batch_size)
     parser.add_argument("--accelerator", default="auto")
     args = parser.parse_args()
-    warnings.filterwarnings("ignore")
-    for name in ("lightning.pytorch", "lightning.fabric", "scvi", "plkd"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+    quiet()
     real = read_reference(args.file, args.labels_key, args.genes)
     atlas = in_memory(real, args.labels_key, args.cells, seed=0)
     labels = real.obs[args.labels_key].to_numpy().astype(str)

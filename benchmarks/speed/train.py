@@ -10,8 +10,6 @@ cells, log-normalised beforehand; its own initialisation and prediction are not 
 from __future__ import annotations
 
 import argparse
-import logging
-import warnings
 from time import perf_counter
 
 import numpy as np
@@ -21,6 +19,7 @@ from sklearn.neural_network import MLPClassifier
 
 from benchmarks.annotation import ours, peers
 from benchmarks.annotation.tasks import Task, folds, read_specs
+from benchmarks.quiet import quiet
 from plkd import PLKD, presets
 
 
@@ -50,9 +49,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--no-scanvi", action="store_true")
     args = parser.parse_args()
-    warnings.filterwarnings("ignore")
-    for name in ("lightning.pytorch", "lightning.fabric", "scvi", "plkd"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+    quiet()
     torch.set_num_threads(args.threads)
     spec = next(s for s in read_specs() if s.name == args.task and s.modality in (None, "", args.modality))
     for task in folds(spec):

@@ -144,8 +144,8 @@ class TrainingMixin:
             interrupted run of the same settings, that run goes on from there: at most one epoch, or one fold, is done
             again. The file is removed at the end. None writes none.
         unlabeled
-            The query, or other cells whose labels are not known: they take part in training as unlabelled cells of the
-            reference do. In memory, a view or backed; features are matched by name, as in :meth:`predict`. No label
+            The query, or other cells whose labels are not known: they teach the Student as unlabelled cells of the
+            reference do, not the Teacher. In memory, a view or backed; features are matched by name, as in :meth:`predict`. No label
             of it is read, it is neither changed nor stored. If it has the reference's ``batch_key``, its batches are told
             apart by it; otherwise it is one batch. None: the reference alone.
         earlier
