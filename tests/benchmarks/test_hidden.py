@@ -1,0 +1,70 @@
+"""Which rows the benchmark of latent spaces writes, and what it runs again."""
+
+from __future__ import annotations
+
+import sys
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+from benchmarks.annotation.peers import UNLABELLED
+from benchmarks.integration import hidden
+from benchmarks.integration.latents import BASELINE
+
+PARTS = ["Batch correction", "Bio conservation", "Total"]
+
+
+@pytest.fixture
+def runs(monkeypatch):
+    """Two methods that note what they see, on 50 cells of two labels, and scores that are the number of cells scored."""
+    cells = ad.AnnData(sp.csr_matrix(np.ones((50, 3), dtype=np.float32)))
+    cells.obs = pd.DataFrame({"label": np.repeat(["a", "b"], 25), "batch": np.tile(["x", "y"], 25)}, cells.obs_names)
+    seen = []
+
+    def method(name, n_latents):
+        def fit(cells, seed):
+            seen.append((name, seed, int((cells.obs["label"] == UNLABELLED).sum())))
+            return {f"{name}{i}": np.zeros((cells.n_obs, 2)) for i in range(n_latents)}
+
+        return fit
+
+    def score(counts, labels, batches, latents):
+        assert all(len(latent) == len(labels) == counts.shape[0] == len(batches) for latent in latents.values())
+        return pd.DataFrame(float(len(labels)), index=[*latents, BASELINE], columns=PARTS)
+
+    monkeypatch.setattr(
+        hidden, "METHODS", {"unintegrated": method("none", 0), "one": method("one", 1), "two": method("two", 2)}
+    )
+    monkeypatch.setattr(hidden, "score_latents", score)
+    monkeypatch.setattr(hidden, "read_cells", lambda spec: cells)
+    monkeypatch.setattr(hidden, "quiet", lambda own: None)  # what it silences would stay silent in other tests
+    return seen
+
+
+def run(monkeypatch, *arguments):
+    monkeypatch.setattr(sys, "argv", ["hidden", "--sets", "cell-lines", *map(str, arguments)])
+    hidden.main()
+
+
+def test_each_method_has_rows_of_its_own_and_runs_once(runs, monkeypatch, tmp_path, capsys):
+    out = tmp_path / "hidden.csv"
+    run(monkeypatch, "--methods", "one", "--out", out)
+    assert runs == [("one", 0, 40)]
+    assert pd.read_csv(out)["latent"].tolist() == ["one0"]
+    run(monkeypatch, "--seeds", 0, 1, "--out", out)
+    assert sorted(runs) == sorted([(name, seed, 40) for name in ("none", "one", "two") for seed in (0, 1)])
+    rows = pd.read_csv(out)
+    assert sorted(rows["latent"]) == sorted([BASELINE, "one0", "two0", "two1"] * 2)
+    assert (rows["n_scored"] == 40).all()
+    assert (rows[PARTS] == 40).all(axis=None)
+    assert "mean over sets" in capsys.readouterr().out
+
+
+def test_a_file_of_other_columns_is_refused(runs, monkeypatch, tmp_path):
+    out = tmp_path / "other.csv"
+    pd.DataFrame({"set": ["cell-lines"]}).to_csv(out, index=False)
+    with pytest.raises(SystemExit):
+        run(monkeypatch, "--out", out)
+    assert runs == []
