@@ -65,6 +65,8 @@ PAPER = {
         "temperature": 4.0,
         "entropy": "released",
         "entropy_weight": 1.0,
+        "alignment_weight": 0.0,
+        "modality_alignment_weight": 0.0,
     },
 }
 LEAVES = [(part, name, value) for part, values in PAPER.items() for name, value in values.items()]

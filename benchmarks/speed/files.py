@@ -11,12 +11,12 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
-import warnings
 from pathlib import Path
 
 import anndata as ad
 import torch
 
+from benchmarks.quiet import quiet
 from benchmarks.speed import atlas
 from benchmarks.speed.annotate import train
 from benchmarks.speed.measure import in_turn, peak_mib, ratio, table
@@ -55,7 +55,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--peak-of", type=Path, nargs=2, help=argparse.SUPPRESS)
     args = parser.parse_args()
-    warnings.filterwarnings("ignore")
+    quiet()
     torch.set_num_threads(args.threads)
     if args.peak_of:
         annotator = Annotator.load(args.peak_of[0])

@@ -125,7 +125,7 @@ class TeacherTraining(_PhaseTraining):
         Mean share of the features hidden from each training cell.
     unlabeled_ratio
         Unlabelled cells, of the reference and of ``train(unlabeled=)``, that join a training mini-batch for each labelled
-        one; 0 leaves them out. The Teacher sees none of batches that have no label at all, such as those of
+        one; 0 leaves them out. The Teacher sees none of batches without a labelled training cell, such as those of
         ``train(unlabeled=)``; they teach the Student alone.
     modality_dropout
         Share of the training cells with several modalities from which some of them are hidden.
@@ -172,7 +172,7 @@ class StudentTraining(_PhaseTraining):
     mixup: float = 1.0
     entropy: Literal["prior", "released"] = "prior"
     entropy_weight: float = 0.0
-    alignment_weight: float = 1.0
+    alignment_weight: float = 2.0
     modality_alignment_weight: float = 0.1
     self_training: float | None = None
 

@@ -28,7 +28,7 @@ def make():
 def test_both_stacks_and_both_kinds_of_data_are_kept():
     assert {"/".join(folder.parts[-3:]) for folder in FOLDERS} >= {
         f"format_{number}/scvi_{version}/{kind}"
-        for number in (1, 2, 3)
+        for number in (1, 2, 3, 4)
         for version in ("1.4.2", "1.5.1")
         for kind in ("anndata", "mudata")
     }
@@ -44,7 +44,7 @@ def test_fixture_says_what_it_said(make, folder):
     assert found.keys() >= expected.keys()
     # Gradients times values when these files were written; integrated gradients now.
     del expected["attribution"]
-    assert ("novelty" in expected) is ("format_3" in folder.parts)
+    assert ("novelty" in expected) is (not {"format_1", "format_2"} & set(folder.parts))
     for name, values in expected.items():
         # Distances were of double precision before, and a rank among few held-out cells moves in steps.
         np.testing.assert_allclose(found[name], values, atol=1e-3 if name == "novelty" else 1e-5, err_msg=name)
@@ -57,6 +57,10 @@ def test_fixture_trains_on_and_is_saved_in_the_present_format(make, folder, tmp_
     data = make.DATA[folder.name]()
     model = PLKD.load(folder, adata=data, accelerator="cpu")
     before = len(model.history["student_loss_train"])
+    student = model._settings.student_training
+    # One weight for both before format 4; format 1 knew none.
+    weights = {"format_1": (0.0, 0.0), "format_4": (2.0, 0.1)}.get(folder.parts[-3], (0.1, 0.1))
+    assert (student.alignment_weight, student.modality_alignment_weight) == weights
     train(model, 1)
     assert len(model.history["student_loss_train"]) == before + 1
     model.save(tmp_path / "m")

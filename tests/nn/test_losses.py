@@ -146,7 +146,7 @@ def test_losses_of_degenerate_cells_have_finite_values_and_gradients(latent, log
 
 
 def naive_alignment(latent, probabilities, batch, within):
-    """Per label, mean over pairs of batches of the biased MMD^2; then the mean over labels in two batches or more."""
+    """Per label, mean over pairs of batches of the MMD^2, biased or (within) unbiased; then the mean over labels in two batches or more."""
     part = probabilities.sum(axis=1) > 0
     latent, probabilities, batch = latent[part], probabilities[part], batch[part]
     squared = np.square(latent[:, None] - latent[None]).sum(axis=-1)
@@ -157,12 +157,19 @@ def naive_alignment(latent, probabilities, batch, within):
     s = np.exp(-squared / (2 * same[(len(same) - 1) // 2])) if within else naive_kernel(latent)
 
     def mean(a, b):
-        return a @ s @ b / (a.sum() * b.sum())
+        """Weighted mean of the kernel over pairs of cells, those with themselves left out of the unbiased one."""
+        pairs = np.outer(a, b)
+        if within and a is b:
+            pairs = pairs * ~np.eye(len(a), dtype=bool)
+        return (pairs * s).sum() / pairs.sum()
+
+    def counts(group):
+        return group.sum() >= 1 and (not within or group.sum() ** 2 / np.square(group).sum() >= 2)
 
     of_labels = []
     for label in range(probabilities.shape[1]):
         groups = [np.where(batch == own, probabilities[:, label], 0) for own in np.unique(batch)]
-        groups = [group for group in groups if group.sum() >= 1]
+        groups = [group for group in groups if counts(group)]
         of_pairs = [mean(a, a) + mean(b, b) - 2 * mean(a, b) for i, a in enumerate(groups) for b in groups[i + 1 :]]
         if of_pairs:
             of_labels.append(np.mean(of_pairs))
@@ -215,11 +222,42 @@ class TestAlignment:
         )
         assert float(together) == pytest.approx(naive_alignment(latent, labels, batch, within), rel=1e-9)
 
-    @pytest.mark.parametrize(("within", "between"), [(False, math.exp(-1 / 0.3)), (True, math.exp(-1 / 2))])
-    def test_by_hand_for_one_cell_per_batch(self, within, between):
-        # The squared distance is the only one, and the squared bandwidth 0.15 times it, or within the label the same.
-        loss = alignment_loss(tensor([[0.0], [3.0]]), tensor([[0, 1], [0, 1]]), torch.tensor([0, 4]), within=within)
-        assert float(loss) == pytest.approx(2 - 2 * between, rel=1e-6)
+    def test_by_hand_for_one_cell_per_batch(self):
+        # Kernel 1 within, exp(-1 / 0.3) between: 2 - 2 exp(-1 / 0.3).
+        loss = alignment_loss(tensor([[0.0], [3.0]]), tensor([[0, 1], [0, 1]]), torch.tensor([0, 4]))
+        assert float(loss) == pytest.approx(2 - 2 * math.exp(-1 / 0.3), rel=1e-6)
+
+    def test_within_labels_by_hand(self):
+        # Squared distances 1 within both batches, 9, 16, 16 and 9... between; their median, the lower one of six, is 9.
+        latent, batch = tensor([[0.0], [1.0], [4.0], [5.0]]), torch.tensor([0, 0, 1, 1])
+        between = sum(math.exp(-d / 18) for d in (16, 25, 9, 16)) / 4
+        loss = alignment_loss(latent, torch.ones(4, 1), batch, within=True)
+        assert float(loss) == pytest.approx(2 * math.exp(-1 / 18) - 2 * between, rel=1e-6)
+
+    def test_within_labels_takes_two_cells_of_a_batch(self):
+        latent = torch.randn(3, 2, requires_grad=True)
+        loss = alignment_loss(latent, torch.ones(3, 1), torch.tensor([0, 0, 1]), within=True)
+        assert float(loss) == 0
+
+    def test_within_labels_is_0_on_average_where_batches_are_alike(self):
+        rng = np.random.default_rng(0)
+        batch, labels = torch.arange(12) // 6, torch.ones(12, 1)
+        found = [
+            [float(alignment_loss(tensor(z), labels, batch, within=within)) for within in (True, False)]
+            for z in rng.normal(size=(400, 12, 3))
+        ]
+        unbiased, biased = np.mean(found, axis=0)
+        assert abs(unbiased) < 3 * np.std([each[0] for each in found]) / 20
+        assert biased > 0.1
+
+    @pytest.mark.parametrize("size", [1e-3, 1.0, 1e3])
+    def test_within_labels_has_finite_gradients_where_most_cells_coincide(self, size):
+        latent = (
+            size * torch.tensor([[0.0, 1.0]] * 6 + [[1.0, 0.0], [2.0, 1.0], [0.0, 3.0], [4.0, 0.0]])
+        ).requires_grad_()
+        alignment_loss(latent, torch.ones(10, 1), torch.arange(10) % 2, within=True).backward()
+        assert torch.isfinite(latent.grad).all()
+        assert latent.grad.norm() * size < 10
 
     def test_within_labels_is_0_where_no_two_cells_have_the_same_likeliest_label(self):
         latent = torch.randn(2, 3, requires_grad=True)

@@ -33,12 +33,18 @@ def make_plan(model, **settings):
 
 
 @pytest.fixture
-def partly(make_adata, make_model):
-    """A model of 60 labelled cells and 30 unlabelled ones, dropout off."""
+def cells(make_adata):
+    """60 labelled cells and 30 unlabelled ones."""
     adata = make_adata(90)
     adata.obs["cell_type"] = adata.obs["cell_type"].cat.add_categories("Unknown")
     adata.obs.iloc[60:, 0] = "Unknown"
-    return make_model(adata, student_kwargs={"n_hidden": (16, 8), "dropout": 0.0})
+    return adata
+
+
+@pytest.fixture
+def partly(cells, make_model):
+    """A model of these cells, dropout off."""
+    return make_model(cells, student_kwargs={"n_hidden": (16, 8), "dropout": 0.0})
 
 
 @pytest.mark.parametrize(("kd_weight", "temperature"), [(1.0, 1.0), (0.25, 2.0)])
@@ -111,3 +117,27 @@ def test_the_cells_themselves_are_aligned_where_the_teacher_reads_mixtures(partl
     chances = np.where(known, cells.labels[:, None] == np.arange(3), np.where(sure, guessed, 0))
     np.testing.assert_allclose(probabilities, chances, atol=1e-5)
     np.testing.assert_array_equal(group, cells.batch)
+
+
+@pytest.mark.parametrize("mixup", [0.0, 1.0])
+def test_what_is_aligned_has_hidden_features_and_no_noise_of_the_last_dropout(make_model, cells, mixup):
+    model = make_model(cells, student_kwargs={"n_hidden": (6,), "dropout": 0.5})
+    batch = model._reference_cells()[np.arange(90)]
+    plan = make_plan(model, alignment_weight=1.0, mixup=mixup, kd_weight=0.0).train()
+    student, x = model.module.student, model.module.scale(batch)
+    linear = student.projected(x)[0]
+    _, _, aligned, guessed, *_ = plan.outputs(batch)
+    assert student.training
+    torch.testing.assert_close(aligned, linear)
+    torch.testing.assert_close(guessed, student.head(student.activated([linear], dropout=False)[0]))
+    plan.hide_rate = 0.5
+    _, _, aligned, guessed, *_ = plan.outputs(batch)
+    assert not torch.allclose(aligned, linear)
+    torch.testing.assert_close(guessed, student.head(student.activated([aligned], dropout=False)[0]))
+
+
+def test_what_is_aligned_is_of_single_precision(partly):
+    batch = partly._reference_cells()[np.arange(90)]
+    with torch.autocast("cpu", torch.bfloat16):
+        _, _, aligned, guessed, *_ = make_plan(partly, alignment_weight=1.0).outputs(batch)
+    assert aligned.dtype == guessed.dtype == torch.float32

@@ -24,7 +24,7 @@ from plkd.presets import Preset
 logger = logging.getLogger("plkd")
 
 #: Version of what a saved model holds; raised when that changes, together with a hop from the one before.
-FORMAT = 3
+FORMAT = 4
 
 
 def _uncalibrated(saved: dict[str, Any]) -> dict[str, Any]:
@@ -32,8 +32,7 @@ def _uncalibrated(saved: dict[str, Any]) -> dict[str, Any]:
     given = saved["init_params_"]["non_kwargs"]
     preset = dict(given["preset"])
     preset["teacher_training"] = {**preset["teacher_training"], "unlabeled_ratio": 0.0}
-    unknown = dict.fromkeys(("unlabeled_ratio", "alignment_weight", "modality_alignment_weight"), 0.0)
-    preset["student_training"] = {**preset["student_training"], **unknown}
+    preset["student_training"] = {**preset["student_training"], "unlabeled_ratio": 0.0, "alignment_weight": 0.0}
     preset["confidence"] = {"n_folds": 5, "drop_doubtful": False}
     init_params = {**saved["init_params_"], "non_kwargs": {**given, "preset": preset}}
     return {**saved, "confidence_": None, "held_out_": None, "init_params_": init_params}
@@ -47,8 +46,17 @@ def _of_single_cells(saved: dict[str, Any]) -> dict[str, Any]:
     return {**saved, "init_params_": {**saved["init_params_"], "non_kwargs": {**given, "preset": preset}}}
 
 
+def _aligned_at_once(saved: dict[str, Any]) -> dict[str, Any]:
+    """Format 3 aligned batches and modalities by one weight."""
+    given = saved["init_params_"]["non_kwargs"]
+    student = given["preset"]["student_training"]
+    student = {**student, "modality_alignment_weight": student["alignment_weight"]}
+    preset = {**given["preset"], "student_training": student}
+    return {**saved, "init_params_": {**saved["init_params_"], "non_kwargs": {**given, "preset": preset}}}
+
+
 #: By format, the function that turns the saved attributes of one into those of the next.
-HOPS: Hops = {1: _uncalibrated, 2: _of_single_cells}
+HOPS: Hops = {1: _uncalibrated, 2: _of_single_cells, 3: _aligned_at_once}
 #: Names that scvi-tools gives to data saved with a model.
 DATA_FILES = ("adata.h5ad", "mdata.h5mu")
 #: What reading a file raises that is not what its name says.

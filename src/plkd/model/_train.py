@@ -144,8 +144,8 @@ class TrainingMixin:
             interrupted run of the same settings, that run goes on from there: at most one epoch, or one fold, is done
             again. The file is removed at the end. None writes none.
         unlabeled
-            The query, or other cells whose labels are not known: they teach the Student as unlabelled cells of the
-            reference do, not the Teacher. In memory, a view or backed; features are matched by name, as in :meth:`predict`. No label
+            The query, or other cells whose labels are not known: they teach the Student alone, as unlabelled cells of the
+            reference do where their batch has no label. In memory, a view or backed; features are matched by name, as in :meth:`predict`. No label
             of it is read, it is neither changed nor stored. If it has the reference's ``batch_key``, its batches are told
             apart by it; otherwise it is one batch. None: the reference alone.
         earlier
@@ -351,15 +351,15 @@ class TrainingMixin:
         resumed: dict[str, Any] | None,
     ) -> None:
         # What it would make of a batch without any label is a guess, which alignment and divergence would drive home.
-        known = np.isin(cells.batch[split.unlabeled], cells.batch[split.train])
-        data = _data(settings, cells, dataclasses.replace(split, unlabeled=split.unlabeled[known]))
+        known = split.unlabeled[np.isin(cells.batch[split.unlabeled], cells.batch[split.train])]
+        data = _data(settings, cells, dataclasses.replace(split, unlabeled=known))
         epochs, n_steps = phase_length(settings.max_epochs, "teacher", len(data.sampler))
         plan = TeacherPlan(
             self.module,
             **plan_arguments(
                 TeacherPlan,
                 settings,
-                alignment_weight=settings.alignment_weight if len(np.unique(cells.batch)) > 1 else 0.0,
+                alignment_weight=settings.alignment_weight if len(np.unique(cells.batch[split.train])) > 1 else 0.0,
                 n_steps=n_steps,
                 **_done(resumed),
             ),
@@ -396,6 +396,7 @@ class TrainingMixin:
         mixed = settings.kd_weight > 0 and settings.mixup > 0
         module = self.module
         unlabeled = settings.unlabeled_ratio > 0 and len(split.unlabeled) > 0
+        several = len(np.unique(cells.batch)) > 1
         if unlabeled and settings.kd_weight > 0 and settings.self_training is not None:
             called = self._sure_calls(cells, split, settings.self_training)
             cells = cells.relabelled(np.where(called >= 0, called, cells.labels))
@@ -419,7 +420,7 @@ class TrainingMixin:
                 DistillationPlan,
                 settings,
                 mixup=settings.mixup if mixed else 0.0,
-                alignment_weight=settings.alignment_weight if unlabeled else 0.0,
+                alignment_weight=settings.alignment_weight if unlabeled and several else 0.0,
                 modality_alignment_weight=settings.modality_alignment_weight if len(self._specs) > 1 else 0.0,
                 n_steps=n_steps,
                 **_done(resumed),

@@ -21,10 +21,9 @@ def _squared_distances(latent: Tensor) -> Tensor:
     return (lengths[:, None] + lengths[None, :] - 2 * products).clamp_min(0)
 
 
-def _kernel(squared: Tensor, pairs: Tensor, share: float) -> Tensor:
-    """Gaussian kernel; squared bandwidth ``share`` x the median squared distance of these pairs, no gradient through it."""
-    bandwidth = (share * squared.detach()[pairs].median()).clamp_min(torch.finfo(squared.dtype).tiny)
-    return torch.exp(-squared / (2 * bandwidth))
+def _kernel(squared: Tensor, bandwidth: Tensor) -> Tensor:
+    """Gaussian kernel of a squared bandwidth, which has no gradient."""
+    return torch.exp(-squared / (2 * bandwidth.clamp_min(torch.finfo(squared.dtype).tiny)))
 
 
 def _different(squared: Tensor) -> Tensor:
@@ -62,7 +61,8 @@ def divergence_loss(latent: Tensor, probabilities: Tensor) -> Tensor:
     if n_obs < 2 or n_labels < 2:
         return latent.sum() * 0
     squared = _squared_distances(latent)
-    inner = probabilities.t() @ _kernel(squared, _different(squared), 0.15) @ probabilities
+    kernel = _kernel(squared, 0.15 * squared.detach()[_different(squared)].median())
+    inner = probabilities.t() @ kernel @ probabilities
     norm = inner.diagonal().clamp_min(torch.finfo(inner.dtype).tiny).sqrt()
     cosine = inner / norm[:, None] / norm[None, :]
     pairs = torch.triu_indices(n_labels, n_labels, offset=1, device=latent.device)
@@ -125,19 +125,21 @@ def alignment_loss(latent: Tensor, probabilities: Tensor, batch: Tensor, *, with
     batch
         Batch codes, shape ``(n_obs,)``.
     within
-        Kernel as wide as cells of one label lie apart, instead of all cells. To the wider kernel labels that lie far apart have
-        no batches left; it makes labels compact instead of mixing their batches.
+        False: the biased estimate, with a kernel as wide as cells lie apart. True: the unbiased one, with a kernel as wide as
+        cells of one label lie apart. To the wider kernel labels that lie far apart have no batches left, and the biased
+        estimate draws cells of one batch together even where batches are alike: both make labels compact.
 
     Returns
     -------
-    Zero-dimensional, non-negative: per label the mean over pairs of batches of the squared discrepancy, then the mean
-    over the labels seen in two batches or more; 0 where there is none. A label is seen in a batch where its
-    probabilities sum to one cell or more.
+    Zero-dimensional: per label the mean over pairs of batches of the squared discrepancy, then the mean over the labels seen
+    in two batches or more; 0 where there is none. The biased estimate is never negative, the unbiased one is 0 on average where
+    batches are alike. A label is seen in a batch where its probabilities sum to one cell or more, and for the unbiased estimate
+    weigh as two cells or more (Kish's effective number).
 
     Notes
     -----
-    Biased estimate (V-statistic) of Gretton et al. 2012, equation 5, each cell weighted by its probability of the label. The
-    kernel is that of :func:`divergence_loss`, or, ``within`` labels, one whose :math:`s^2` is the median squared distance
+    Gretton et al. 2012, equation 5 (V-statistic) and 3 (U-statistic), each cell weighted by its probability of the label. The
+    kernel is that of :func:`divergence_loss`; ``within`` labels its :math:`s^2` is the median squared distance
     between different cells of the same likeliest label.
     """
     part = probabilities.sum(dim=1) > 0
@@ -145,20 +147,30 @@ def alignment_loss(latent: Tensor, probabilities: Tensor, batch: Tensor, *, with
         return latent.sum() * 0
     latent, probabilities = latent[part], probabilities[part].to(latent.dtype)
     member = torch.unique(batch[part], return_inverse=True)[1]
-    mass = probabilities.t() @ F.one_hot(member).to(latent.dtype)
+    of_batch = F.one_hot(member).to(latent.dtype)
+    mass = probabilities.t() @ of_batch
+    seen = mass >= 1
+    if within:
+        seen &= mass.square() >= 2 * (probabilities.square().t() @ of_batch)
     # Pairs of a label and a batch; they are no more than there are cells, since each holds one or more.
-    label_of, batch_of = (mass >= 1).nonzero().t()
+    label_of, batch_of = seen.nonzero().t()
     same_label = (label_of[:, None] == label_of[None, :]).triu(diagonal=1)
     if not bool(same_label.any()):
         return latent.sum() * 0
     weights = probabilities[:, label_of] * (member[:, None] == batch_of[None, :]) / mass[label_of, batch_of]
     squared = _squared_distances(latent)
-    pairs, share = (_same_label(probabilities), 1.0) if within else (_different(squared), 0.15)
+    pairs = _same_label(probabilities) if within else _different(squared)
     if not bool(pairs.any()):
         return latent.sum() * 0
-    kernel = _kernel(squared, pairs, share)
-    mean_kernel = weights.t() @ (kernel @ weights)
+    distance = squared.detach()[pairs].median()
+    # Distances that are that much smaller than others are rounding errors.
+    bandwidth = distance.clamp_min(1e-6 * squared.detach().max()) if within else 0.15 * distance
+    mean_kernel = weights.t() @ (_kernel(squared, bandwidth) @ weights)
     own = mean_kernel.diagonal()
+    if within:
+        # Without each cell's kernel with itself, which is 1.
+        itself = weights.square().sum(dim=0)
+        own = (own - itself) / (1 - itself)
     discrepancy = own[:, None] + own[None, :] - 2 * mean_kernel
     of_pair = label_of[same_label.nonzero()[:, 0]]
     total = mean_kernel.new_zeros(probabilities.shape[1]).index_add(0, of_pair, discrepancy[same_label])

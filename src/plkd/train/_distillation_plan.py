@@ -117,8 +117,8 @@ class DistillationPlan(PhasePlan):
     def _aligned(self, cells: Mapping[str, Values] | list[Tensor], views: Tensor) -> tuple[Tensor, Tensor]:
         """Return what brings batches and modalities together: the cells as they are, since a mixture is of two batches.
 
-        Before the last LayerNorm and GELU, which level what they are to learn from, and without dropout, whose noise would
-        keep all cells apart.
+        Before the last LayerNorm and GELU, which level what they are to learn from, and before the last dropout, whose noise
+        would keep all cells apart.
 
         Parameters
         ----------
