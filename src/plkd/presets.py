@@ -172,7 +172,7 @@ class StudentTraining(_PhaseTraining):
     mixup: float = 1.0
     entropy: Literal["prior", "released"] = "prior"
     entropy_weight: float = 0.0
-    alignment_weight: float = 2.0
+    alignment_weight: float = 1.0
     modality_alignment_weight: float = 0.1
     self_training: float | None = None
 

@@ -59,7 +59,7 @@ def test_fixture_trains_on_and_is_saved_in_the_present_format(make, folder, tmp_
     before = len(model.history["student_loss_train"])
     student = model._settings.student_training
     # One weight for both before format 4; format 1 knew none.
-    weights = {"format_1": (0.0, 0.0), "format_4": (2.0, 0.1)}.get(folder.parts[-3], (0.1, 0.1))
+    weights = {"format_1": (0.0, 0.0), "format_4": (1.0, 0.1)}.get(folder.parts[-3], (0.1, 0.1))
     assert (student.alignment_weight, student.modality_alignment_weight) == weights
     train(model, 1)
     assert len(model.history["student_loss_train"]) == before + 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import lightning.pytorch as pl
 import numpy as np
 import pytest
@@ -78,6 +80,27 @@ def test_a_single_batch_is_not_aligned(make_model, train, partly):
     del partly.obs["batch"]
     history = train(make_model(partly, batch_key=None), 1).history
     assert not any("alignment_loss" in name for name in history)
+
+
+@pytest.mark.parametrize("mixup", [0.0, 1.0])
+def test_what_the_teacher_says_of_the_cells_themselves_stands_for_their_labels(
+    make_model, train, partly, monkeypatch, mixup
+):
+    given = []
+    start = DistillationPlan.__init__
+
+    @functools.wraps(start)
+    def noting(self, module, teacher_logits, *args, **kwargs):
+        given.append(teacher_logits)
+        start(self, module, teacher_logits, *args, **kwargs)
+
+    monkeypatch.setattr(DistillationPlan, "__init__", noting)
+    model = train(make_model(partly), 1, plan_kwargs={"student": {"mixup": mixup}})
+    said = model.predict(partly, soft=True, model="teacher").to_numpy().argmax(axis=1)
+    logits = given[-1].numpy()
+    asked = np.arange(60, 90) if mixup else np.union1d(model.train_indices, np.arange(60, 90))
+    np.testing.assert_array_equal(np.flatnonzero(logits.any(axis=1)), asked)
+    np.testing.assert_array_equal(logits[asked].argmax(axis=1), said[asked])
 
 
 def test_labels_of_the_reference_alone_are_known(make_model, train, partly):
@@ -171,8 +194,9 @@ def naive_alignment(latent, probabilities, group):
     return np.mean(of_labels) if of_labels else 0.0
 
 
-def test_the_student_aligns_batches_of_each_modality_and_modalities_by_the_labels_it_gives_each_view(
-    make_joint_model, make_mdata
+@pytest.mark.parametrize("kd_weight", [0.5, 0.0], ids=["with a Teacher", "alone"])
+def test_the_student_aligns_batches_of_each_modality_and_modalities_by_guesses_of_the_teacher_or_its_own(
+    make_joint_model, make_mdata, kd_weight
 ):
     mdata = make_mdata(60, mosaic=True)
     labels = mdata.obs["cell_type"].astype(str)
@@ -180,8 +204,8 @@ def test_the_student_aligns_batches_of_each_modality_and_modalities_by_the_label
     mdata.obs["cell_type"] = labels
     model = make_joint_model(mdata, student_kwargs={"n_hidden": (16, 8), "dropout": 0.0})
     taught = np.random.default_rng(0).normal(0, 2, size=(60, 3))
-    weights = {"kd_weight": 0.5, "alignment_weight": 2.0, "modality_alignment_weight": 3.0}
-    plan = student_plan(model, torch.tensor(taught, dtype=torch.float32), **weights)
+    weights = {"kd_weight": kd_weight, "alignment_weight": 2.0, "modality_alignment_weight": 3.0}
+    plan = student_plan(model, torch.tensor(taught, dtype=torch.float32) if kd_weight else None, **weights)
     model.module.student.head.weight.data *= 10  # so that it is sure of some
     parts, cells, latents, linear = losses(model, plan)
     known = cells.labels >= 0
@@ -189,7 +213,8 @@ def test_the_student_aligns_batches_of_each_modality_and_modalities_by_the_label
     head = model.module.student.head
     seen, n_sure = [], 0
     for name, latent, points in zip(model.module.modalities, latents, linear, strict=True):
-        guessed = softmax(latent @ head.weight.detach().numpy().T + head.bias.detach().numpy(), axis=1)
+        own = latent @ head.weight.detach().numpy().T + head.bias.detach().numpy()
+        guessed = softmax(taught if kd_weight else own, axis=1)
         has, sure = cells.modalities[name].measured(60), guessed.max(axis=1) >= 0.5
         part = has & (known | sure)
         n_sure += (part & ~known).sum()
@@ -202,7 +227,7 @@ def test_the_student_aligns_batches_of_each_modality_and_modalities_by_the_label
     assert min(abs(batches), abs(modalities)) > 0.001
     assert parts["alignment_loss"] == pytest.approx(batches, rel=1e-3, abs=1e-5)
     assert parts["modality_loss"] == pytest.approx(modalities, rel=1e-3, abs=1e-5)
-    other = 0.5 * parts["ce_loss"] + 0.5 * parts["kd_loss"]
+    other = 0.5 * parts["ce_loss"] + 0.5 * parts["kd_loss"] if kd_weight else parts["ce_loss"]
     assert parts["loss"] == pytest.approx(other + 2 * batches + 3 * modalities, rel=1e-3)
 
 

@@ -403,12 +403,12 @@ class TrainingMixin:
         data = _data(settings, cells, split)
         length = "distillation" if mixed else "student"
         epochs, n_steps = phase_length(settings.max_epochs, length, len(data.sampler))
+        pupils = np.union1d(split.unlabeled if unlabeled else [], [] if mixed else split.train).astype(np.int64)
         logits = None
-        if settings.kd_weight > 0 and not mixed:
+        if settings.kd_weight > 0 and len(pupils):
             module.eval()
-            # Looked up by cell number in every epoch; cells that do not teach keep zeros.
+            # Looked up by cell number in every epoch; other cells keep zeros.
             logits = torch.zeros(cells.n_obs, module.n_labels)
-            pupils = np.union1d(split.train, split.unlabeled) if unlabeled else split.train
             taught = run_teacher(self._scaling(), module.teacher, cells, pupils).logits
             logits[torch.from_numpy(pupils)] = torch.from_numpy(taught)
         prior = label_prior(cells.labels[split.train], module.n_labels, settings.balance)

@@ -38,8 +38,9 @@ class DistillationPlan(PhasePlan):
     module
         Its Student learns; the Teacher is not touched.
     teacher_logits
-        The Teacher's logits for the clean cells, shape ``(n_obs, n_labels)``, computed once; None where ``kd_weight`` is 0, and
-        where cells are mixed.
+        The Teacher's logits for the clean cells, shape ``(n_obs, n_labels)``, computed once: they teach where cells are not mixed,
+        and stand for the labels of unlabelled cells in the alignment, where the Student's own would confirm themselves. None where
+        there is no Teacher, and where cells are mixed and all have labels.
     prior
         Label shares as the training loader draws them, shape ``(n_labels,)``.
     kd_weight
@@ -111,10 +112,12 @@ class DistillationPlan(PhasePlan):
         projected = student.projected(x)
         views = torch.stack([present[name] for name in student.modalities]).nonzero().T
         logits = student.head(torch.stack(student.activated(projected))[views[0], views[1]])
-        aligned = self._aligned(scaled if self.mixup > 0 else projected, views)
+        aligned = self._aligned(batch, scaled if self.mixup > 0 else projected, views)
         return logits, views, *aligned, taught, partner, share
 
-    def _aligned(self, cells: Mapping[str, Values] | list[Tensor], views: Tensor) -> tuple[Tensor, Tensor]:
+    def _aligned(
+        self, batch: dict[str, Any], cells: Mapping[str, Values] | list[Tensor], views: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """Return what brings batches and modalities together: the cells as they are, since a mixture is of two batches.
 
         Before the last LayerNorm and GELU, which level what they are to learn from, and before the last dropout, whose noise
@@ -122,23 +125,28 @@ class DistillationPlan(PhasePlan):
 
         Parameters
         ----------
+        batch
+            The mini-batch.
         cells
-            Scaled values, or what the Student makes of them already.
+            Its scaled values, or what the Student makes of them already.
         views
             Modality and cell of each view, shape ``(2, n_views)``.
 
         Returns
         -------
-        The last linear layer, shape ``(n_views, n_latent)``, and the logits, shape ``(n_views, n_labels)``, without gradient; empty
-        where nothing is aligned.
+        The last linear layer, shape ``(n_views, n_latent)``, and logits, shape ``(n_views, n_labels)``: the Teacher's where they are
+        known, otherwise the Student's own. Empty where nothing is aligned.
         """
         if not (self.alignment_weight or self.modality_alignment_weight):
             return self.prior.new_empty(0), self.prior.new_empty(0)
         student = self.module.student
         projected = cells if isinstance(cells, list) else student.projected(hide_features(cells, self.hide_rate))
+        linear = torch.stack(projected)[views[0], views[1]].float()
+        if self.teacher_logits is not None:
+            return linear, self.teacher_logits[batch["index"]][views[1]]
         with torch.no_grad():
             logits = student.head(torch.stack(student.activated(projected, dropout=False))[views[0], views[1]])
-        return torch.stack(projected)[views[0], views[1]].float(), logits.float()
+        return linear, logits.float()
 
     @torch.no_grad()
     def _taught(self, batch: dict[str, Any], x: Mapping[str, Values]) -> Tensor:
