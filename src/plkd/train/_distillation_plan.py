@@ -99,7 +99,7 @@ class DistillationPlan(PhasePlan):
         Returns
         -------
         Logits, shape ``(n_views, n_labels)``; the modality and the cell number within the mini-batch of each, shape
-        ``(2, n_views)``; what is aligned, and its logits (:meth:`_aligned`); what the Teacher says of the cells, logits of shape
+        ``(2, n_views)``; what is aligned, and logits of it; what the Teacher says of the cells, logits of shape
         ``(n_obs, n_labels)``, empty where it does not teach; each cell's partner and its own share, both of shape ``(n_obs,)``.
         """
         student, scaled, present = self.module.student, self.module.scale(batch), batch["present"]
