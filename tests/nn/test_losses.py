@@ -228,7 +228,7 @@ class TestAlignment:
         assert float(loss) == pytest.approx(2 - 2 * math.exp(-1 / 0.3), rel=1e-6)
 
     def test_within_labels_by_hand(self):
-        # Squared distances 1 within both batches, 9, 16, 16 and 9... between; their median, the lower one of six, is 9.
+        # Squared distances 1 and 1 within the batches, 9, 16, 16 and 25 between; their median, the lower one of six, is 9.
         latent, batch = tensor([[0.0], [1.0], [4.0], [5.0]]), torch.tensor([0, 0, 1, 1])
         between = sum(math.exp(-d / 18) for d in (16, 25, 9, 16)) / 4
         loss = alignment_loss(latent, torch.ones(4, 1), batch, within=True)

@@ -10,6 +10,7 @@ import pytest
 import torch
 from scipy.special import log_softmax, softmax
 
+from plkd.inference import run_teacher as _run_teacher
 from plkd.train import DistillationPlan
 
 BOTH = ("teacher", "student")
@@ -101,6 +102,15 @@ def test_what_the_teacher_says_of_the_cells_themselves_stands_for_their_labels(
     asked = np.arange(60, 90) if mixup else np.union1d(model.train_indices, np.arange(60, 90))
     np.testing.assert_array_equal(np.flatnonzero(logits.any(axis=1)), asked)
     np.testing.assert_array_equal(logits[asked].argmax(axis=1), said[asked])
+
+
+def test_the_teacher_is_not_asked_of_cells_where_nothing_is_aligned(make_model, train, partly, monkeypatch):
+    asked = []
+    monkeypatch.setattr("plkd.model._train.run_teacher", lambda *args: asked.append(args) or _run_teacher(*args))
+    train(make_model(partly), 1, plan_kwargs={"student": {"alignment_weight": 0.0}})
+    numbers = [set(args[3].tolist()) for args in asked]
+    assert numbers  # the gains of the held-out cells
+    assert not any(cells & set(range(60, 90)) for cells in numbers)
 
 
 def test_labels_of_the_reference_alone_are_known(make_model, train, partly):

@@ -7,7 +7,7 @@ import pickle
 import secrets
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -40,18 +40,19 @@ def _uncalibrated(saved: dict[str, Any]) -> dict[str, Any]:
 
 def _of_single_cells(saved: dict[str, Any]) -> dict[str, Any]:
     """Format 2 knew no surroundings: the confidence stays as it is, and novelty goes by single cells. Nor did it mix cells."""
-    given = saved["init_params_"]["non_kwargs"]
-    student = {**given["preset"]["student_training"], "mixup": 0.0}
-    preset = {**given["preset"], "student_training": student}
-    return {**saved, "init_params_": {**saved["init_params_"], "non_kwargs": {**given, "preset": preset}}}
+    return _with_student(saved, lambda student: {"mixup": 0.0})
 
 
 def _aligned_at_once(saved: dict[str, Any]) -> dict[str, Any]:
     """Format 3 aligned batches and modalities by one weight."""
+    return _with_student(saved, lambda student: {"modality_alignment_weight": student["alignment_weight"]})
+
+
+def _with_student(saved: dict[str, Any], changes: Callable[[dict[str, Any]], dict[str, Any]]) -> dict[str, Any]:
+    """Return what a file holds with some settings of the Student's training changed."""
     given = saved["init_params_"]["non_kwargs"]
     student = given["preset"]["student_training"]
-    student = {**student, "modality_alignment_weight": student["alignment_weight"]}
-    preset = {**given["preset"], "student_training": student}
+    preset = {**given["preset"], "student_training": {**student, **changes(student)}}
     return {**saved, "init_params_": {**saved["init_params_"], "non_kwargs": {**given, "preset": preset}}}
 
 

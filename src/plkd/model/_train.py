@@ -145,8 +145,8 @@ class TrainingMixin:
             again. The file is removed at the end. None writes none.
         unlabeled
             The query, or other cells whose labels are not known: they teach the Student alone, as unlabelled cells of the
-            reference do where their batch has no label. In memory, a view or backed; features are matched by name, as in :meth:`predict`. No label
-            of it is read, it is neither changed nor stored. If it has the reference's ``batch_key``, its batches are told
+            reference do where their batch has no label. In memory, a view or backed; features are matched by name, as in
+            :meth:`predict`. No label of it is read, it is neither changed nor stored. If it has the reference's ``batch_key``, its batches are told
             apart by it; otherwise it is one batch. None: the reference alone.
         earlier
             Another labelled data set, with the reference's columns, that trains beside it: for a model that learns on
@@ -396,14 +396,17 @@ class TrainingMixin:
         mixed = settings.kd_weight > 0 and settings.mixup > 0
         module = self.module
         unlabeled = settings.unlabeled_ratio > 0 and len(split.unlabeled) > 0
-        several = len(np.unique(cells.batch)) > 1
+        between_batches = settings.alignment_weight if unlabeled and len(np.unique(cells.batch)) > 1 else 0.0
+        between_modalities = settings.modality_alignment_weight if len(self._specs) > 1 else 0.0
         if unlabeled and settings.kd_weight > 0 and settings.self_training is not None:
             called = self._sure_calls(cells, split, settings.self_training)
             cells = cells.relabelled(np.where(called >= 0, called, cells.labels))
         data = _data(settings, cells, split)
         length = "distillation" if mixed else "student"
         epochs, n_steps = phase_length(settings.max_epochs, length, len(data.sampler))
-        pupils = np.union1d(split.unlabeled if unlabeled else [], [] if mixed else split.train).astype(np.int64)
+        # Mixtures are read as they are made; of the cells themselves the Teacher is asked once, where that is of use.
+        guessed = unlabeled and (not mixed or between_batches > 0 or between_modalities > 0)
+        pupils = np.union1d(split.unlabeled if guessed else [], [] if mixed else split.train).astype(np.int64)
         logits = None
         if settings.kd_weight > 0 and len(pupils):
             module.eval()
@@ -420,8 +423,8 @@ class TrainingMixin:
                 DistillationPlan,
                 settings,
                 mixup=settings.mixup if mixed else 0.0,
-                alignment_weight=settings.alignment_weight if unlabeled and several else 0.0,
-                modality_alignment_weight=settings.modality_alignment_weight if len(self._specs) > 1 else 0.0,
+                alignment_weight=between_batches,
+                modality_alignment_weight=between_modalities,
                 n_steps=n_steps,
                 **_done(resumed),
             ),
