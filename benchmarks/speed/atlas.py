@@ -32,16 +32,18 @@ def read_reference(file: str, labels_key: str, n_genes: int) -> ad.AnnData:
     return kept
 
 
-def blocks(reference: ad.AnnData, labels_key: str, n_obs: int, seed: int) -> Iterator[sp.csr_matrix]:
-    """Yield the counts of ``n_obs`` simulated cells, float32, some thousands at a time."""
+def blocks(reference: ad.AnnData, labels_key: str, n_obs: int, seed: int) -> Iterator[tuple[sp.csr_matrix, np.ndarray]]:
+    """Yield the counts of ``n_obs`` simulated cells, float32, and their labels, some thousands at a time."""
     rng = np.random.default_rng(seed)
-    codes = reference.obs[labels_key].astype("category").cat.codes.to_numpy()
+    labels = reference.obs[labels_key].astype("category")
+    codes = labels.cat.codes.to_numpy()
     order = np.argsort(codes, kind="stable")
     first, size = np.searchsorted(codes[order], codes), np.bincount(codes)[codes]
     for start in range(0, n_obs, _CELLS_AT_A_TIME):
         one = rng.integers(0, reference.n_obs, min(_CELLS_AT_A_TIME, n_obs - start))
         other = order[first[one] + rng.integers(0, size[one])]
-        yield _half(reference.X[one], rng) + _half(reference.X[other], rng)
+        counts = _half(reference.X[one], rng) + _half(reference.X[other], rng)
+        yield counts, labels.cat.categories.to_numpy()[codes[one]]
 
 
 def _half(counts: sp.csr_matrix, rng: np.random.Generator) -> sp.csr_matrix:
@@ -52,9 +54,10 @@ def _half(counts: sp.csr_matrix, rng: np.random.Generator) -> sp.csr_matrix:
 
 
 def in_memory(reference: ad.AnnData, labels_key: str, n_obs: int, seed: int) -> ad.AnnData:
-    """Return an atlas in memory."""
-    counts = sp.vstack(list(blocks(reference, labels_key, n_obs, seed)), format="csr")
-    return ad.AnnData(counts, obs=_obs(n_obs), var=reference.var[[]])
+    """Return an atlas in memory, with its labels under ``labels_key``."""
+    counts, labels = zip(*blocks(reference, labels_key, n_obs, seed), strict=True)
+    obs = _obs(n_obs).assign(**{labels_key: np.concatenate(labels)})
+    return ad.AnnData(sp.vstack(counts, format="csr"), obs=obs, var=reference.var[[]])
 
 
 def write(
@@ -62,7 +65,7 @@ def write(
 ) -> None:
     """Write an atlas as .h5ad, block by block."""
     with h5py.File(path, "w") as file:
-        counts = blocks(reference, labels_key, n_obs, seed)
+        counts = (block for block, _ in blocks(reference, labels_key, n_obs, seed))
         # HDF5 chooses its chunks by the size of what is written first.
         head = ad.AnnData(next(counts), var=reference.var[[]])
         write_elem(file, "/", head, dataset_kwargs={"compression": compression})

@@ -86,9 +86,7 @@ def main() -> None:
     quiet()
     real = read_reference(args.file, args.labels_key, args.genes)
     atlas = in_memory(real, args.labels_key, args.cells, seed=0)
-    labels = real.obs[args.labels_key].to_numpy().astype(str)
-    atlas.obs["label"] = np.random.default_rng(1).choice(labels, atlas.n_obs)  # costs do not depend on which
-    PLKD.setup_anndata(atlas, labels_key="label")
+    PLKD.setup_anndata(atlas, labels_key=args.labels_key)
     model = PLKD(atlas, preset=presets.default.replace(confidence={"n_folds": 0}))
     model.train(
         2,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import lightning.pytorch as pl
 import numpy as np
 import pytest
 import torch
@@ -91,6 +92,66 @@ def test_the_teacher_reads_what_the_student_does(partly):
     kept = (read["student"] > 0).float().mean()
     plan.outputs(batch)
     assert kept < 0.7 * (read["student"] > 0).float().mean()
+
+
+def test_a_mini_batch_that_comes_again_is_mixed_as_before_and_not_read_again(partly):
+    answered, read = [], []
+    partly.module.teacher.register_forward_hook(lambda module, args, out: answered.append(out.logits))
+    partly.module.student.towers[0][0].register_forward_hook(lambda module, args, out: read.append(dense(args[0])))
+    cells, plan = partly._reference_cells(), make_plan(partly)
+    plan.hide_rate = 0.3
+    first, other, again = (
+        plan.outputs(cells[order]) for order in (np.arange(90), np.arange(90)[::-1].copy(), np.arange(90))
+    )
+    assert len(answered) == 2
+    torch.testing.assert_close(read[0], read[2], rtol=0, atol=0)
+    for one, two in zip(first[-3:], again[-3:], strict=True):
+        torch.testing.assert_close(one, two, rtol=0, atol=0)
+    torch.testing.assert_close(first[-3], answered[0], rtol=1e-3, atol=1e-3)
+    # Another order is another mini-batch.
+    assert not torch.equal(first[-1], other[-1])
+    assert not torch.equal(first[-3], other[-3].flip(0))
+
+
+def test_mixtures_follow_from_the_teacher_and_leave_other_draws_alone(partly):
+    batch = partly._reference_cells()[np.arange(90)]
+    torch.manual_seed(3)
+    expected = torch.rand(4)
+    torch.manual_seed(3)
+    share = make_plan(partly).outputs(batch)[-1]
+    torch.testing.assert_close(torch.rand(4), expected, rtol=0, atol=0)
+    torch.testing.assert_close(make_plan(partly).outputs(batch)[-1], share, rtol=0, atol=0)
+    partly.module.teacher.head.weight.data += 1
+    assert not torch.equal(make_plan(partly).outputs(batch)[-1], share)
+
+
+def test_the_teacher_reads_each_round_once_and_dropout_goes_on(make_adata, make_model, monkeypatch):
+    monkeypatch.setattr("plkd.train._plan._MIXTURES", 1)
+    model, latents, calls = make_model(make_adata(90)), [], []
+
+    class Watch(pl.Callback):
+        def on_train_epoch_start(self, trainer, plan):
+            if plan.phase == "student" and trainer.current_epoch == 0:
+                plan.module.teacher.register_forward_hook(lambda module, args, out: calls.append(trainer.current_epoch))
+                plan.module.student.head.register_forward_hook(self.note)
+
+        def note(self, head, args, out):
+            if head.training:
+                latents.append(args[0].detach() == 0)
+
+    model.train(
+        max_epochs=9,
+        callbacks=[Watch()],
+        batch_size=40,
+        enable_progress_bar=False,
+        plan_kwargs={"student": {"lr": 1e-6, "keep_best": False}},
+    )
+    n_steps = -(-len(model.train_indices) // 40)
+    assert calls == [epoch for epoch in range(4) for _ in range(n_steps)]
+    # The same cells in the same order, the same network, other values dropped.
+    assert len(latents) == 9 * n_steps
+    assert latents[0].shape == latents[4 * n_steps].shape
+    assert not torch.equal(latents[0], latents[4 * n_steps])
 
 
 def test_the_cells_themselves_are_aligned_where_the_teacher_reads_mixtures(partly, monkeypatch):

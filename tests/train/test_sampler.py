@@ -3,9 +3,10 @@ from __future__ import annotations
 import lightning.pytorch as pl
 import numpy as np
 import pytest
+import torch
 from scipy import stats
 
-from plkd.train._sampler import BalancedSampler, JoinedSampler, label_prior
+from plkd.train._sampler import BalancedSampler, JoinedSampler, RepeatedSampler, label_prior
 
 LABELS = np.repeat([0, 1, 2], [160, 30, 10])
 CELLS = np.arange(1000, 1200)
@@ -58,6 +59,28 @@ def test_unlabelled_cells_join_each_mini_batch_in_turn(ratio, n_unlabeled):
     counts = np.bincount(np.concatenate(joined), minlength=n_unlabeled)
     assert counts.max() - counts.min() <= 1
     np.testing.assert_array_equal(np.sort(np.concatenate(batches))[-200:], CELLS)
+
+
+def test_epochs_come_again_in_turn_and_other_draws_are_left_alone():
+    labelled = BalancedSampler(CELLS, LABELS, batch_size=64, balance=0.5)
+    joined = JoinedSampler(labelled, np.arange(50), ratio=0.5)
+
+    def epochs(n, **settings):
+        sampler = RepeatedSampler(joined, n_rounds=3, **{"seed": 7, **settings})
+        assert len(sampler) == 4
+        return [np.concatenate(list(sampler)) for _ in range(n)]
+
+    torch.manual_seed(0)
+    expected = torch.rand(3)
+    torch.manual_seed(0)
+    found = epochs(7)
+    torch.testing.assert_close(torch.rand(3), expected, rtol=0, atol=0)
+    for epoch in range(4):
+        np.testing.assert_array_equal(found[epoch], found[epoch + 3])
+    assert not any(np.array_equal(found[one], found[other]) for one, other in [(0, 1), (0, 2), (1, 2)])
+    for own, wanted in zip(epochs(3, first_epoch=4), found[4:], strict=True):
+        np.testing.assert_array_equal(own, wanted)
+    assert not np.array_equal(epochs(1, seed=100)[0], found[0])
 
 
 @pytest.mark.parametrize("balance", [0.0, 1.0])

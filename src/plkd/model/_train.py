@@ -49,9 +49,10 @@ from plkd.train._checkpoint import (
 )
 from plkd.train._gains import set_gains
 from plkd.train._kept_split import choose_split
-from plkd.train._plan import phase_length, plan_arguments
+from plkd.train._plan import n_rounds, phase_length, plan_arguments
 from plkd.train._runner import merge_plan_kwargs, merge_trainer_kwargs, own_callbacks
 from plkd.train._sampler import label_prior
+from plkd.train._seeded import seed_of
 from plkd.train._split import warn_of_few_cells
 
 logger = logging.getLogger("plkd")
@@ -429,6 +430,8 @@ class TrainingMixin:
                 **_done(resumed),
             ),
         )
+        if mixed:
+            data.repeat(n_rounds(data.n_train), seed_of(plan.teacher_head), plan.first_epoch)
         module.student.gain.fill_(1)
         self._run(plan, data, settings, epochs, common, resumed)
         module.eval()

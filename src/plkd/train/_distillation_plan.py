@@ -20,6 +20,7 @@ from plkd.nn import (
 )
 from plkd.train._augment import hide_features, mix_cells
 from plkd.train._plan import PhasePlan
+from plkd.train._seeded import seed_of, seeded
 
 
 class DistillationPlan(PhasePlan):
@@ -92,6 +93,9 @@ class DistillationPlan(PhasePlan):
         self.entropy, self.entropy_weight = entropy, entropy_weight
         self.alignment_weight, self.modality_alignment_weight = alignment_weight, modality_alignment_weight
         self.label_smoothing = label_smoothing
+        #: Half of the bytes, since they are as many as there are mixtures.
+        self.answers: dict[int, Tensor] = {}
+        self.teacher_head = module.teacher.head.weight.detach().cpu().clone()
 
     def outputs(self, batch: dict[str, Any]) -> tuple[Tensor, ...]:
         """Run the Student on each modality of cells with hidden features, as if it were the only one.
@@ -103,17 +107,26 @@ class DistillationPlan(PhasePlan):
         ``(n_obs, n_labels)``, empty where it does not teach; each cell's partner and its own share, both of shape ``(n_obs,)``.
         """
         student, scaled, present = self.module.student, self.module.scale(batch), batch["present"]
-        x, n_obs = scaled, len(batch["labels"])
-        partner, share = torch.arange(n_obs, device=self.prior.device), torch.ones(n_obs, device=self.prior.device)
-        if self.mixup > 0:
-            x, partner, share = mix_cells(x, present, self.mixup)
-        x = hide_features(x, self.hide_rate)
-        taught = self._taught(batch, x)
+        # Dropout keeps changing: only what the Teacher reads comes again.
+        seed = seed_of(self.teacher_head, batch["index"]) if self.mixup > 0 else None
+        x, partner, share = self._read(scaled, present, seed)
+        taught = self._taught(batch, x, seed)
         projected = student.projected(x)
         views = torch.stack([present[name] for name in student.modalities]).nonzero().T
         logits = student.head(torch.stack(student.activated(projected))[views[0], views[1]])
         aligned = self._aligned(batch, scaled if self.mixup > 0 else projected, views)
         return logits, views, *aligned, taught, partner, share
+
+    def _read(
+        self, scaled: Mapping[str, Values], present: Mapping[str, Tensor], seed: int | None
+    ) -> tuple[dict[str, Values], Tensor, Tensor]:
+        """Return what the Student reads, each cell's partner and its own share; mixtures follow from a seed."""
+        if seed is not None:
+            with seeded(seed, self.prior.device):
+                mixed, partner, share = mix_cells(scaled, present, self.mixup)
+                return hide_features(mixed, self.hide_rate), partner, share
+        share = self.prior.new_ones(len(next(iter(present.values()))))
+        return hide_features(scaled, self.hide_rate), torch.arange(len(share), device=share.device), share
 
     def _aligned(
         self, batch: dict[str, Any], cells: Mapping[str, Values] | list[Tensor], views: Tensor
@@ -149,14 +162,16 @@ class DistillationPlan(PhasePlan):
         return linear, logits.float()
 
     @torch.no_grad()
-    def _taught(self, batch: dict[str, Any], x: Mapping[str, Values]) -> Tensor:
+    def _taught(self, batch: dict[str, Any], x: Mapping[str, Values], seed: int | None) -> Tensor:
         """Return what teaches: logits of shape ``(n_obs, n_labels)``, or none where the labels alone do."""
         if self.kd_weight == 0:
             return self.prior.new_empty(0)
-        if self.mixup == 0:
+        if seed is None:
             return self.teacher_logits[batch["index"]]
-        # Lightning puts the whole module into training mode; who teaches does not drop anything.
-        return self.module.teacher.eval()(x, batch["present"]).logits.float()
+        if seed not in self.answers:
+            # Lightning puts the whole module into training mode; who teaches does not drop anything.
+            self.answers[seed] = self.module.teacher.eval()(x, batch["present"]).logits.half()
+        return self.answers[seed].float()
 
     def training_loss(  # type: ignore[override]
         self,

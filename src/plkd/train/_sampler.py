@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
+from plkd.train._seeded import seeded
+
 
 class BalancedSampler(torch.utils.data.Sampler[np.ndarray]):
     """Yield mini-batches of cell numbers, rare labels drawn more often.
@@ -92,6 +94,34 @@ class JoinedSampler(torch.utils.data.Sampler[np.ndarray]):
         return torch.as_tensor(next(iter(self.balanced)))
 
 
+class RepeatedSampler(torch.utils.data.Sampler[np.ndarray]):
+    """Draw the mini-batches of some epochs, and then the same again in turn.
+
+    Parameters
+    ----------
+    sampler
+        Draws the mini-batches.
+    n_rounds
+        Epochs that differ.
+    seed
+        What is drawn follows from it; the global random state is left as it was.
+    first_epoch
+        Epochs done before, in a resumed run.
+    """
+
+    def __init__(self, sampler: AnySampler, *, n_rounds: int, seed: int, first_epoch: int = 0):
+        self.sampler, self.n_rounds, self.seed, self.epoch = sampler, n_rounds, seed, first_epoch
+
+    def __len__(self) -> int:
+        return len(self.sampler)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        with seeded(self.seed + self.epoch % self.n_rounds):
+            drawn = list(self.sampler)
+        self.epoch += 1
+        yield from drawn
+
+
 class DividedSampler(torch.utils.data.Sampler[np.ndarray]):
     """Divide each mini-batch between the processes that train together, so that a step sees as many cells as with one.
 
@@ -104,7 +134,7 @@ class DividedSampler(torch.utils.data.Sampler[np.ndarray]):
         Draws the mini-batches.
     """
 
-    def __init__(self, sampler: BalancedSampler | JoinedSampler):
+    def __init__(self, sampler: AnySampler):
         self.sampler = sampler
 
     def __len__(self) -> int:
@@ -117,6 +147,9 @@ class DividedSampler(torch.utils.data.Sampler[np.ndarray]):
         torch.distributed.broadcast_object_list(drawn, src=0)
         for cells in drawn[0] or []:
             yield cells[rank::n_processes] if len(cells) >= n_processes else cells
+
+
+AnySampler = BalancedSampler | JoinedSampler | RepeatedSampler
 
 
 def n_processes() -> int:
