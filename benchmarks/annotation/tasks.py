@@ -36,9 +36,13 @@ class Spec:
     modality: str = ""
     modalities: dict[str, str] = field(default_factory=dict)
     simulate: dict[str, Any] = field(default_factory=dict)
+    dataset: str = ""
+    capitals: bool = False
+    rename_labels: dict[str, str] = field(default_factory=dict)
     drop_labels: tuple[str, ...] = ()
     parents: dict[str, str] = field(default_factory=dict)
     held_batches: tuple[str, ...] = ()
+    held_key: str = ""
     query_fraction: float = 0.3
     split_seed: int = 0
     in_average: bool = True
@@ -92,16 +96,24 @@ def _read(spec: Spec, name: str) -> ad.AnnData | md.MuData:
     """Read one file as raw counts, with labels and batches as strings and without the cells to be dropped."""
     if spec.modalities:
         return _read_joint(spec, name)
+    keys = list(dict.fromkeys([spec.labels_key, spec.batch_key, spec.held_key or spec.batch_key]))
     path = data_folder() / name
-    if spec.modality:
+    if spec.dataset:
+        modality = getattr(plkd.datasets, spec.dataset)()
+        columns = modality.obs[keys]
+    elif spec.modality:
         with h5py.File(path) as file:  # one modality of a MuData file, and the columns that its modalities share
             modality, columns = (ad.io.read_elem(file[part]) for part in (f"mod/{spec.modality}", "obs"))
-        columns = columns.loc[modality.obs_names, [spec.labels_key, spec.batch_key]]
+        columns = columns.loc[modality.obs_names, keys]
     else:
         modality = ad.read_h5ad(path)
-        columns = modality.obs[[spec.labels_key, spec.batch_key]]
+        columns = modality.obs[keys]
     counts = sp.csr_matrix(modality.X, dtype=np.float32)
     adata = ad.AnnData(counts, obs=columns.astype(str), var=modality.var[[]])
+    adata.obs[spec.labels_key] = adata.obs[spec.labels_key].replace(spec.rename_labels)
+    if spec.capitals:
+        adata.var_names = adata.var_names.str.upper()
+        adata = adata[:, ~adata.var_names.duplicated()]
     return adata[~adata.obs[spec.labels_key].isin(spec.drop_labels)].copy()
 
 
@@ -171,7 +183,7 @@ def _across_files(spec: Spec) -> Iterator[Task]:
 
 def _held_batches(spec: Spec) -> Iterator[Task]:
     adata = _read(spec, spec.files[0])
-    held = adata.obs[spec.batch_key].isin(spec.held_batches).to_numpy()
+    held = adata.obs[spec.held_key or spec.batch_key].isin(spec.held_batches).to_numpy()
     yield _task(spec, "+".join(spec.held_batches), adata[~held], adata[held])
 
 

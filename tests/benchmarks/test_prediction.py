@@ -8,9 +8,11 @@ from anndata import AnnData
 from benchmarks.annotation.few import thinned
 from benchmarks.annotation.prediction import Cells, Prediction
 from benchmarks.annotation.run import append, check_columns
-from benchmarks.annotation.tasks import Spec, Task, folds
+from benchmarks.annotation.tasks import TASK_FILE, Spec, Task, folds, read_specs
 from benchmarks.integration.hidden import hide
 from sklearn.metrics import accuracy_score, f1_score
+
+import plkd
 
 LABELS = np.array(["CD4", "CD8", "B", "NK"])
 PARENTS = {"CD4": "T", "CD8": "T"}
@@ -106,3 +108,42 @@ def test_a_results_file_of_other_columns_is_refused(tmp_path):
     check_columns(out, ["a", "b"])
     with pytest.raises(ValueError, match=r"has the columns \['a', 'b'\], expected \['a', 'c'\]"):
         check_columns(out, ["a", "c"])
+
+
+def test_genes_match_by_capitals_and_labels_by_their_other_names(tmp_path, monkeypatch):
+    monkeypatch.setenv("PLKD_DATA", str(tmp_path))
+    for name, labels, genes in (
+        ("one", ["B", "T", "x"], ["CD3D", "LYZ", "own"]),
+        ("two", ["B cell", "T", "y"], ["Lyz", "Cd3d", "cd3d"]),
+    ):
+        adata = AnnData(np.arange(9).reshape(3, 3).astype(np.float32))
+        adata.obs_names, adata.var_names = list("abc"), genes
+        adata.obs["cell_type"], adata.obs["batch"] = labels, name
+        adata.write_h5ad(tmp_path / f"{name}.h5ad")
+    spec = Spec(
+        "own",
+        "across-files",
+        ("one.h5ad", "two.h5ad"),
+        capitals=True,
+        rename_labels={"B cell": "B"},
+        drop_labels=("x",),
+    )
+    first, second = folds(spec)
+    assert list(first.reference.var_names) == ["CD3D", "LYZ"]
+    np.testing.assert_array_equal(first.query.X.toarray(), [[1, 0], [4, 3]])
+    assert list(first.truth) == ["B", "T"]
+    assert list(second.labels) == ["B", "T", "y"]
+    assert list(second.truth) == ["B", "T"]
+
+
+def test_a_condition_is_held_out_of_a_downloaded_set(tmp_path, monkeypatch):
+    monkeypatch.setenv("PLKD_DATA", str(tmp_path))
+    cells = AnnData(np.ones((6, 2), dtype=np.float32))
+    cells.obs["cell_type"], cells.obs["replicate"] = ["B", "T"] * 3, ["p1", "p2", "p3"] * 2
+    cells.obs["label"] = ["ctrl"] * 4 + ["stim"] * 2
+    monkeypatch.setattr(plkd.datasets, "kang_2018", lambda: cells)
+    (spec,) = read_specs(TASK_FILE.with_name("downloads.toml"))
+    (task,) = folds(spec)
+    assert list(task.reference.obs["replicate"]) == ["p1", "p2", "p3", "p1"]
+    assert list(task.query.obs_names) == ["4", "5"]
+    assert "cell_type" not in task.query.obs
