@@ -94,7 +94,8 @@ def test_calls_rest_on_the_markers_of_their_label(make_adata, make_model, train)
     markers = {
         label: list(adata.var_names[adata.var["marker_of"] == label]) for label in ("type_0", "type_1", "type_2")
     }
-    model = train(make_model(adata, patterns=markers), 30)
+    fast = {"teacher": {"lr": 1e-2}, "student": {"lr": 1e-2}}
+    model = train(make_model(adata, patterns=markers), 30, plan_kwargs=fast)
     found = model.get_pattern_attribution(make_adata(60, seed=5), groupby="cell_type")[list(markers)]
     assert (found.to_numpy().argmax(axis=1) == range(3)).all()
     assert (np.diag(found) > 0).all()

@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from mudata import MuData
 from sklearn.metrics import adjusted_rand_score
 
@@ -53,9 +54,13 @@ def test_the_latent_space_tells_types_apart_that_it_never_saw(make_adata, train)
     reference, query = make_adata(), make_adata(60, seed=1)
     PLKD.setup_anndata(reference, None)
     small = {"teacher_kwargs": {"width": 8, "n_heads": 2, "depth": 1}, "student_kwargs": {"n_hidden": (16, 8)}}
-    model = train(PLKD(reference, **small), 15, plan_kwargs={"teacher": {"lr": 1e-2}, "student": {"lr": 1e-2}})
-    by_neighbours = KNeighborsClassifier(5).fit(model.get_latent_representation(), reference.obs["cell_type"])
-    assert by_neighbours.score(model.get_latent_representation(query), query.obs["cell_type"]) > 0.9
+    right = []
+    for seed in range(4):  # one of some ten small networks has learned little by then
+        torch.manual_seed(seed)
+        model = train(PLKD(reference, **small), 15, plan_kwargs={"teacher": {"lr": 1e-2}, "student": {"lr": 1e-2}})
+        by_neighbours = KNeighborsClassifier(5).fit(model.get_latent_representation(), reference.obs["cell_type"])
+        right.append(by_neighbours.score(model.get_latent_representation(query), query.obs["cell_type"]))
+    assert np.mean(right) > 0.9
 
 
 def test_several_batches_without_harmonypy_name_the_line_that_installs_it(make_adata, monkeypatch):

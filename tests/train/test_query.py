@@ -224,7 +224,7 @@ def share_right(train, seed, *, taught, **world):
 
 def test_a_shifted_query_is_called_better_when_it_teaches(train):
     alone, together = (
-        np.array([share_right(train, seed, taught=taught) for seed in (1, 2)]) for taught in (False, True)
+        np.array([share_right(train, seed, taught=taught) for seed in range(1, 7)]) for taught in (False, True)
     )
-    assert (together >= alone - 0.02).all()
+    assert (together >= alone - 0.05).all()
     assert together.mean() > alone.mean() + 0.02
