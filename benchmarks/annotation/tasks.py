@@ -57,7 +57,7 @@ class Task:
     reference
         ``obs`` holds the label and the batch.
     query
-        The same genes in the same order; ``obs`` holds the batch only, so that no method can read a label.
+        The same genes in the same order; ``obs`` holds the batch (and what was held out) only, so that no method can read a label.
     truth
         Labels of the query cells, for scoring.
     gene_sets

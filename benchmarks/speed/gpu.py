@@ -5,7 +5,7 @@
 The reference is a simulated atlas with the counts of a file. Each phase is timed three ways in turn, on the same mini-batches:
 *trained*, by ``PLKD.train`` as users call it; *loop*, the bare steps of that phase, each mini-batch read and moved as training
 does; *resident*, the same steps on mini-batches that lie on the GPU already. What *loop* takes longer than *resident* is the
-time that the GPU waits for data.
+time that the GPU waits for data. The Student's steps are of mixtures that the Teacher has yet to read, and of such as it has answered.
 """
 
 from __future__ import annotations
@@ -109,21 +109,29 @@ def main() -> None:
     n_cells = sum(map(len, batches))
     prior = np.full(model.module.n_labels, 1 / model.module.n_labels)
     seconds = model.training_["training"]["seconds"]
-    for phase, plan in plans(model, prior).items():
-        plan = plan.to(device)
+    of_phase = plans(model, prior)
+    for what, phase, anew in (
+        ("teacher", "teacher", False),
+        ("student, new mixtures", "student", True),
+        ("student, mixtures that come again", "student", False),
+    ):
+        plan = of_phase[phase].to(device)
         optimizer = plan.make_optimizer(fused=True)
         model.module.train()
         times: dict[str, list[float]] = {"loop": [], "resident": []}
         for repeat in range(args.repeats + 1):
-            loop = steps(plan, optimizer, (cells[index] for index in batches))
-            still = steps(plan, optimizer, resident)
-            if repeat:
-                times["loop"].append(loop)
-                times["resident"].append(still)
+            for name, source in (("loop", (cells[index] for index in batches)), ("resident", resident)):
+                if anew:
+                    plan.answers.clear()
+                took = steps(plan, optimizer, source)
+                if repeat:
+                    times[name].append(took)
         loop, still = (statistics.median(times[key]) for key in ("loop", "resident"))
+        print(f"{what}: loop {n_cells / loop:,.0f} cells/s, resident {n_cells / still:,.0f}", end="; ")
+        print(f"waiting for data {1 - still / loop:.1%}")
+    for phase in of_phase:
         print(
-            f"{phase}: trained {2 * len(split.train) / seconds[phase]:,.0f} cells/s (start, validation and logging counted), "
-            f"loop {n_cells / loop:,.0f}, resident {n_cells / still:,.0f}; waiting for data {1 - still / loop:.1%}"
+            f"{phase}: trained {2 * len(split.train) / seconds[phase]:,.0f} cells/s (two epochs; start, validation and logging counted)"
         )
 
 

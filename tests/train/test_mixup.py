@@ -10,6 +10,7 @@ from scipy.special import log_softmax, softmax
 
 from plkd.nn import dense
 from plkd.train import DistillationPlan
+from plkd.train._plan import n_rounds
 
 
 def make_plan(model, **settings):
@@ -113,7 +114,7 @@ def test_a_mini_batch_that_comes_again_is_mixed_as_before_and_not_read_again(par
     assert not torch.equal(first[-3], other[-3].flip(0))
 
 
-def test_mixtures_follow_from_the_teacher_and_leave_other_draws_alone(partly):
+def test_mixtures_follow_from_the_seed_and_leave_other_draws_alone(partly):
     batch = partly._reference_cells()[np.arange(90)]
     torch.manual_seed(3)
     expected = torch.rand(4)
@@ -121,8 +122,28 @@ def test_mixtures_follow_from_the_teacher_and_leave_other_draws_alone(partly):
     share = make_plan(partly).outputs(batch)[-1]
     torch.testing.assert_close(torch.rand(4), expected, rtol=0, atol=0)
     torch.testing.assert_close(make_plan(partly).outputs(batch)[-1], share, rtol=0, atol=0)
-    partly.module.teacher.head.weight.data += 1
-    assert not torch.equal(make_plan(partly).outputs(batch)[-1], share)
+    assert not torch.equal(make_plan(partly, seed=1).outputs(batch)[-1], share)
+
+
+def test_answers_beyond_half_precision_stay_numbers(partly):
+    partly.module.teacher.head.weight.data *= 1e8
+    plan, batch = make_plan(partly), partly._reference_cells()[np.arange(90)]
+    assert torch.isfinite(plan.training_loss(batch, *plan.outputs(batch))["loss"])
+
+
+@pytest.mark.parametrize(
+    ("n_train", "n_unlabeled", "ratio", "rounds"),
+    [
+        (500, 0, 1.0, 33),
+        (16_384, 0, 1.0, 4),
+        (10**6, 0, 1.0, 4),
+        (2000, 20_000, 1.0, 30),
+        (2000, 20_000, 2.0, 15),
+        (2000, 20_000, 0.0, 9),
+    ],
+)
+def test_mixtures_come_again_once_the_cells_have_come(n_train, n_unlabeled, ratio, rounds):
+    assert n_rounds(n_train, n_unlabeled, ratio) == rounds
 
 
 def test_the_teacher_reads_each_round_once_and_dropout_goes_on(make_adata, make_model, monkeypatch):
@@ -152,6 +173,7 @@ def test_the_teacher_reads_each_round_once_and_dropout_goes_on(make_adata, make_
     assert len(latents) == 9 * n_steps
     assert latents[0].shape == latents[4 * n_steps].shape
     assert not torch.equal(latents[0], latents[4 * n_steps])
+    assert model.trainer.lightning_module.answers == {}
 
 
 def test_the_cells_themselves_are_aligned_where_the_teacher_reads_mixtures(partly, monkeypatch):

@@ -98,6 +98,14 @@ def test_a_checkpoint_that_nobody_interrupts_changes_nothing(make_model, train, 
     assert not list((tmp_path / "new" / "folder").iterdir())
 
 
+def test_mixtures_come_again_as_if_nothing_had_happened(make_model, train, tmp_path, monkeypatch):
+    monkeypatch.setattr("plkd.train._plan._MIXTURES", 1)
+    monkeypatch.setattr("plkd.train._plan._FEWEST_ROUNDS", 2)
+    whole = train(make_model(preset=PLAIN), 4, plan_kwargs=PLANS)
+    interrupted(make_model, train, tmp_path, Stop("student", 3))
+    assert_same(train(make_model(preset=PLAIN), 4, plan_kwargs=PLANS, checkpoint_dir=tmp_path), whole)
+
+
 def test_same_model_goes_on_too(make_model, train, whole, tmp_path):
     model = make_model(preset=PLAIN)
     with pytest.raises(RuntimeError, match="power cut"):

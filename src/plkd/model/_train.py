@@ -52,7 +52,7 @@ from plkd.train._kept_split import choose_split
 from plkd.train._plan import n_rounds, phase_length, plan_arguments
 from plkd.train._runner import merge_plan_kwargs, merge_trainer_kwargs, own_callbacks
 from plkd.train._sampler import label_prior
-from plkd.train._seeded import seed_of
+from plkd.train._seeded import new_seed
 from plkd.train._split import warn_of_few_cells
 
 logger = logging.getLogger("plkd")
@@ -427,13 +427,18 @@ class TrainingMixin:
                 alignment_weight=between_batches,
                 modality_alignment_weight=between_modalities,
                 n_steps=n_steps,
+                seed=new_seed() if resumed is None else resumed["seed"],
                 **_done(resumed),
             ),
         )
         if mixed:
-            data.repeat(n_rounds(data.n_train), seed_of(plan.teacher_head), plan.first_epoch)
+            rounds = n_rounds(data.n_train, len(split.unlabeled), settings.unlabeled_ratio)
+            data.repeat(rounds, plan.seed, plan.first_epoch)
         module.student.gain.fill_(1)
-        self._run(plan, data, settings, epochs, common, resumed)
+        try:
+            self._run(plan, data, settings, epochs, common, resumed)
+        finally:
+            plan.answers.clear()  # the trainer keeps the plan
         module.eval()
         scaling = self._scaling()
         self._set_gains(

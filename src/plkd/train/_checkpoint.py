@@ -25,7 +25,7 @@ from plkd.train._split import Split
 
 logger = logging.getLogger("plkd")
 
-FORMAT = 3
+FORMAT = 4
 _PARTS = ("train", "validation", "test", "unlabeled", "doubtful")
 #: Cells whose counts are looked at, to tell other counts apart.
 _SUMMED = 256
@@ -98,6 +98,7 @@ class Checkpoint(Callback):
             "finished": False,
             "epochs": pl_module.first_epoch + trainer.current_epoch + 1,
             "steps": pl_module.first_step + trainer.global_step,
+            "seed": getattr(pl_module, "seed", None),
             "best_score": None if best is None else best.best_score,
             "fallen": best is not None and best.best_score - best.last_score > best.tolerance,
             "stopping": None if stopping is None else [int(stopping.wait_count), float(stopping.best_score)],

@@ -22,13 +22,17 @@ from plkd.train._augment import hide_features, mix_cells
 from plkd.train._plan import PhasePlan
 from plkd.train._seeded import seed_of, seeded
 
+#: Half precision ends at 65,504.
+_MOST = 6e4
+
 
 class DistillationPlan(PhasePlan):
     """``kd_weight`` * T^2 KL + (1 - ``kd_weight``) * cross-entropy, + self-entropy and alignment terms by their weights.
 
     With ``mixup`` the Student learns what the Teacher says between the cells too: each cell of a mini-batch is mixed with another
     one, features are hidden, and the Teacher reads what the Student does (function matching, Beyer et al. 2022). On the training
-    cells themselves a Teacher says hardly more than the labels do.
+    cells themselves a Teacher says hardly more than the labels do. How a mini-batch is mixed follows from its cells and ``seed``:
+    where it comes again (:class:`~plkd.train._sampler.RepeatedSampler`), the Teacher has answered already.
 
     Each modality of a cell learns as if it were the only one, from the cell's label and from what the Teacher sees in all
     modalities. What one says is then right without the others, and joined by adding up. Losses are means over all pairs of
@@ -61,6 +65,8 @@ class DistillationPlan(PhasePlan):
         Weight of the same between modalities, of all batches together; 0 leaves it out.
     label_smoothing
         As for the Teacher.
+    seed
+        What mixtures follow from, ``>= 0``.
     **kwargs
         Optimiser, schedule and what is hidden, as in :class:`~plkd.train._plan.PhasePlan`.
     """
@@ -83,6 +89,7 @@ class DistillationPlan(PhasePlan):
         alignment_weight: float,
         modality_alignment_weight: float,
         label_smoothing: float,
+        seed: int = 0,
         **kwargs: Any,
     ):
         super().__init__(module, module.student, **kwargs)
@@ -93,9 +100,10 @@ class DistillationPlan(PhasePlan):
         self.entropy, self.entropy_weight = entropy, entropy_weight
         self.alignment_weight, self.modality_alignment_weight = alignment_weight, modality_alignment_weight
         self.label_smoothing = label_smoothing
-        #: Half of the bytes, since they are as many as there are mixtures.
+        self.seed = seed
+        #: What the Teacher said of each mini-batch of mixtures, by the seed of these; in half precision, since there is a row
+        #: for each mixture.
         self.answers: dict[int, Tensor] = {}
-        self.teacher_head = module.teacher.head.weight.detach().cpu().clone()
 
     def outputs(self, batch: dict[str, Any]) -> tuple[Tensor, ...]:
         """Run the Student on each modality of cells with hidden features, as if it were the only one.
@@ -108,9 +116,9 @@ class DistillationPlan(PhasePlan):
         """
         student, scaled, present = self.module.student, self.module.scale(batch), batch["present"]
         # Dropout keeps changing: only what the Teacher reads comes again.
-        seed = seed_of(self.teacher_head, batch["index"]) if self.mixup > 0 else None
-        x, partner, share = self._read(scaled, present, seed)
-        taught = self._taught(batch, x, seed)
+        drawn = seed_of(self.seed, batch["index"]) if self.mixup > 0 else None
+        x, partner, share = self._read(scaled, present, drawn)
+        taught = self._taught(batch, x, drawn)
         projected = student.projected(x)
         views = torch.stack([present[name] for name in student.modalities]).nonzero().T
         logits = student.head(torch.stack(student.activated(projected))[views[0], views[1]])
@@ -118,11 +126,11 @@ class DistillationPlan(PhasePlan):
         return logits, views, *aligned, taught, partner, share
 
     def _read(
-        self, scaled: Mapping[str, Values], present: Mapping[str, Tensor], seed: int | None
+        self, scaled: Mapping[str, Values], present: Mapping[str, Tensor], drawn: int | None
     ) -> tuple[dict[str, Values], Tensor, Tensor]:
-        """Return what the Student reads, each cell's partner and its own share; mixtures follow from a seed."""
-        if seed is not None:
-            with seeded(seed, self.prior.device):
+        """Return what the Student reads, each cell's partner and its own share; mixtures are drawn by a seed, None mixes nothing."""
+        if drawn is not None:
+            with seeded(drawn, self.prior.device):
                 mixed, partner, share = mix_cells(scaled, present, self.mixup)
                 return hide_features(mixed, self.hide_rate), partner, share
         share = self.prior.new_ones(len(next(iter(present.values()))))
@@ -162,16 +170,20 @@ class DistillationPlan(PhasePlan):
         return linear, logits.float()
 
     @torch.no_grad()
-    def _taught(self, batch: dict[str, Any], x: Mapping[str, Values], seed: int | None) -> Tensor:
+    def _taught(self, batch: dict[str, Any], x: Mapping[str, Values], drawn: int | None) -> Tensor:
         """Return what teaches: logits of shape ``(n_obs, n_labels)``, or none where the labels alone do."""
         if self.kd_weight == 0:
             return self.prior.new_empty(0)
-        if seed is None:
+        if drawn is None:
             return self.teacher_logits[batch["index"]]
-        if seed not in self.answers:
-            # Lightning puts the whole module into training mode; who teaches does not drop anything.
-            self.answers[seed] = self.module.teacher.eval()(x, batch["present"]).logits.half()
-        return self.answers[seed].float()
+        if drawn in self.answers:
+            return self.answers[drawn].float()
+        # Lightning puts the whole module into training mode; who teaches does not drop anything.
+        answer = self.module.teacher.eval()(x, batch["present"]).logits.clamp(-_MOST, _MOST).half()
+        # Other devices draw by generators that are not seeded here.
+        if answer.device.type in ("cpu", "cuda"):
+            self.answers[drawn] = answer
+        return answer.float()
 
     def training_loss(  # type: ignore[override]
         self,

@@ -23,9 +23,9 @@ WARMUP_SHARE = 0.2
 #: Optimiser steps that a phase aims at where max_epochs is None, and the bounds of the epochs that gives.
 _STEPS = {"teacher": 600, "student": 400, "distillation": 800}
 _EPOCHS = {"teacher": (10, 100), "student": (10, 100), "distillation": (20, 200)}
-#: Mixtures of cells that the Teacher answers before the same come again, and fewest epochs of them: an epoch draws some cells
-#: twice and others not at all.
-_MIXTURES, _FEWEST_ROUNDS = 16_384, 4
+#: Mixtures of labelled cells that the Teacher answers before the same come again, and fewest epochs of them: an epoch draws some
+#: cells twice and others not at all. And how often an unlabelled cell comes before, on average.
+_MIXTURES, _FEWEST_ROUNDS, _TIMES = 16_384, 4, 3
 #: Name (after the phase) of the macro-F1 of held-out cells, averaged over the last validations. A single epoch's F1 on few
 #: cells is noise whose maximum comes early; cross-entropy rises once a network is sure, long before labels get worse.
 SCORE = "score_validation"
@@ -217,9 +217,18 @@ def phase_length(max_epochs: int | None, phase: str, steps_per_epoch: int) -> tu
     return epochs, epochs * steps_per_epoch
 
 
-def n_rounds(n_train: int) -> int:
-    """Return how many epochs of mixtures of so many cells differ; their Teacher's answers are then known."""
-    return max(_FEWEST_ROUNDS, math.ceil(_MIXTURES / n_train))
+def n_rounds(n_train: int, n_unlabeled: int, ratio: float) -> int:
+    """Return how many epochs of mixtures differ before the same come again.
+
+    Parameters
+    ----------
+    n_train, n_unlabeled
+        Labelled and unlabelled cells.
+    ratio
+        Unlabelled cells that join a mini-batch for each labelled one.
+    """
+    of_unlabeled = _TIMES * n_unlabeled / (ratio * n_train) if ratio > 0 else 0
+    return max(_FEWEST_ROUNDS, math.ceil(_MIXTURES / n_train), math.ceil(of_unlabeled))
 
 
 def plan_arguments(plan: type[PhasePlan], settings: Any, **instead: Any) -> dict[str, Any]:
