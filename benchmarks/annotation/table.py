@@ -143,9 +143,9 @@ def main() -> None:
     rows, cells = read_results(args.results)
     rows = add_rare(rows, cells)
     specs = read_specs(args.task_file)
-    left_out = {s.name for s in specs} - {s.name for s in specs if s.in_average}
+    left_out = {f"{s.name}@{s.modality}" if s.modality else s.name for s in specs if not s.in_average}
     tasks = list(dict.fromkeys(rows["task"]))
-    counted = [t for t in tasks if t.partition("@")[0] not in left_out]
+    counted = [t for t in tasks if t not in left_out]
     average_over = args.average or counted or tasks
     table = summarise(rows, average_over)
     table.to_csv(f"{args.out}.csv", index=False)

@@ -101,8 +101,8 @@ class DistillationPlan(PhasePlan):
         self.alignment_weight, self.modality_alignment_weight = alignment_weight, modality_alignment_weight
         self.label_smoothing = label_smoothing
         self.seed = seed
-        #: What the Teacher said of each mini-batch of mixtures, by the seed of these; in half precision, since there is a row
-        #: for each mixture.
+        # What the Teacher said of each mini-batch of mixtures, by the seed of these; in half precision, since there is a row
+        # for each mixture.
         self.answers: dict[int, Tensor] = {}
 
     def outputs(self, batch: dict[str, Any]) -> tuple[Tensor, ...]:
