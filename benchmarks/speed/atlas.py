@@ -6,6 +6,7 @@ with probability one half. The mean of each gene within a label is then that of 
 
 from __future__ import annotations
 
+import argparse
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,13 @@ import scipy.sparse as sp
 from anndata.io import sparse_dataset, write_elem
 
 _CELLS_AT_A_TIME = 20_000
+
+
+def add_arguments(parser: argparse.ArgumentParser, file: str = "pbmc3k_10xv1.h5ad") -> None:
+    """Add the arguments of :func:`read_reference`."""
+    parser.add_argument("--file", default=file, help="of the data folder; its counts are imitated")
+    parser.add_argument("--labels-key", default="cell_type")
+    parser.add_argument("--genes", type=int, default=3000)
 
 
 def read_reference(file: str, labels_key: str, n_genes: int) -> ad.AnnData:

@@ -46,9 +46,7 @@ def peak_of(annotator: Path, path: Path, threads: int) -> str:
 def main() -> None:
     """Parse the command line, measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--file", default="pbmc3k_10xv1.h5ad", help="of the data folder; its counts are imitated")
-    parser.add_argument("--labels-key", default="cell_type")
-    parser.add_argument("--genes", type=int, default=3000)
+    atlas.add_arguments(parser)
     parser.add_argument("--cells", type=int, nargs="+", default=[50_000])
     parser.add_argument("--folder", type=Path, default=Path("atlases"))
     parser.add_argument("--threads", type=int, default=2)

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from benchmarks.quiet import quiet
-from benchmarks.speed.atlas import in_memory, read_reference
+from benchmarks.speed.atlas import add_arguments, in_memory, read_reference
 from plkd import PLKD, presets
 from plkd.inference import to_device
 from plkd.train import DistillationPlan, ReferenceData, TeacherPlan, split_cells
@@ -75,9 +75,7 @@ def _wait(device: torch.device) -> None:
 def main() -> None:
     """Parse the command line, measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--file", default="zheng_sorted_pbmc.h5ad")
-    parser.add_argument("--labels-key", default="cell_type")
-    parser.add_argument("--genes", type=int, default=3000)
+    add_arguments(parser, "zheng_sorted_pbmc.h5ad")
     parser.add_argument("--cells", type=int, default=50_000)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--batch-size", type=int, default=presets.default.teacher_training.batch_size)

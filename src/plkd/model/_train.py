@@ -49,7 +49,7 @@ from plkd.train._checkpoint import (
 )
 from plkd.train._gains import set_gains
 from plkd.train._kept_split import choose_split
-from plkd.train._plan import n_rounds, phase_length, plan_arguments
+from plkd.train._plan import phase_length, plan_arguments
 from plkd.train._runner import merge_plan_kwargs, merge_trainer_kwargs, own_callbacks
 from plkd.train._sampler import label_prior
 from plkd.train._seeded import new_seed
@@ -410,11 +410,7 @@ class TrainingMixin:
         pupils = np.union1d(split.unlabeled if guessed else [], [] if mixed else split.train).astype(np.int64)
         logits = None
         if settings.kd_weight > 0 and len(pupils):
-            module.eval()
-            # Looked up by cell number in every epoch; other cells keep zeros.
-            logits = torch.zeros(cells.n_obs, module.n_labels)
-            taught = run_teacher(self._scaling(), module.teacher, cells, pupils).logits
-            logits[torch.from_numpy(pupils)] = torch.from_numpy(taught)
+            logits = torch.from_numpy(self._teacher_logits(cells, pupils))
         prior = label_prior(cells.labels[split.train], module.n_labels, settings.balance)
         plan = DistillationPlan(
             module,
@@ -432,8 +428,7 @@ class TrainingMixin:
             ),
         )
         if mixed:
-            rounds = n_rounds(data.n_train, len(split.unlabeled), settings.unlabeled_ratio)
-            data.repeat(rounds, plan.seed, plan.first_epoch)
+            data.repeat(plan.seed, plan.first_epoch)
         module.student.gain.fill_(1)
         try:
             self._run(plan, data, settings, epochs, common, resumed)
@@ -446,11 +441,15 @@ class TrainingMixin:
         )
 
     def _sure_calls(self, cells: Cells, split: Split, least: float) -> np.ndarray:
-        self.module.eval()
         asked = np.union1d(split.validation, split.unlabeled)
+        return sure_calls(self._teacher_logits(cells, asked), cells.labels, split, least)
+
+    def _teacher_logits(self, cells: Cells, asked: np.ndarray) -> np.ndarray:
+        """Return the Teacher's logits by cell number, shape ``(n_obs, n_labels)``; 0 for cells that it is not asked of."""
+        self.module.eval()
         logits = np.zeros((cells.n_obs, self.module.n_labels), dtype=np.float32)
         logits[asked] = run_teacher(self._scaling(), self.module.teacher, cells, asked).logits
-        return sure_calls(logits, cells.labels, split, least)
+        return logits
 
     def _run(
         self,

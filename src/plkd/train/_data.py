@@ -9,6 +9,7 @@ import torch
 
 from plkd.data import Cells
 from plkd.inference import batch_size_for
+from plkd.train._plan import n_rounds
 from plkd.train._sampler import AnySampler, BalancedSampler, DividedSampler, JoinedSampler, RepeatedSampler, n_processes
 from plkd.train._split import Split
 
@@ -35,7 +36,7 @@ class ReferenceData(pl.LightningDataModule):
 
     def __init__(self, cells: Cells, split: Split, *, batch_size: int, balance: float, unlabeled_ratio: float = 0.0):
         super().__init__()
-        self.cells, self.split = cells, split
+        self.cells, self.split, self.unlabeled_ratio = cells, split, unlabeled_ratio
         self.sampler: AnySampler = BalancedSampler(
             split.train, cells.labels[split.train], batch_size=batch_size, balance=balance
         )
@@ -46,9 +47,10 @@ class ReferenceData(pl.LightningDataModule):
         self.train_idx, self.val_idx, self.test_idx = split.train, split.validation, split.test
         self.n_train, self.n_val = len(split.train), len(split.validation)
 
-    def repeat(self, n_rounds: int, seed: int, first_epoch: int) -> None:
-        """Draw the mini-batches of so many epochs again in turn (:class:`~plkd.train._sampler.RepeatedSampler`)."""
-        self.sampler = RepeatedSampler(self.sampler, n_rounds=n_rounds, seed=seed, first_epoch=first_epoch)
+    def repeat(self, seed: int, first_epoch: int) -> None:
+        """Let mini-batches come again once the cells have come often enough (:func:`~plkd.train._plan.n_rounds`)."""
+        rounds = n_rounds(self.n_train, len(self.split.unlabeled), self.unlabeled_ratio)
+        self.sampler = RepeatedSampler(self.sampler, n_rounds=rounds, seed=seed, first_epoch=first_epoch)
 
     def train_dataloader(self) -> Any:
         """Shuffled, class-balanced mini-batches, unlabelled cells added; each divided between processes."""
