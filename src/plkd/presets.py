@@ -97,7 +97,7 @@ class StudentSettings:
 @dataclass(frozen=True)
 class _PhaseTraining:
     max_epochs: int | None = None
-    batch_size: int = 128
+    batch_size: int | None = None
     lr: float = 1e-3
     weight_decay: float = 0.01
     optimizer: Literal["adamw", "adam", "sgd"] = "adamw"

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from plkd import PLKD, Annotator
-from plkd.model._device import single_device
+from plkd.model._device import is_single, single_device
 
 
 @pytest.fixture
@@ -43,6 +43,15 @@ def test_every_reading_of_a_model_says_where_to(trained, tmp_path, monkeypatch):
     PLKD.load(tmp_path / "m", accelerator="cpu")
     assert len(places) > 1
     assert {str(place) for place in places} == {"cpu"}
+
+
+def test_several_devices_are_told_from_one(monkeypatch):
+    assert is_single("cpu", 1)
+    assert is_single("auto", "auto")
+    assert not is_single("cpu", 2)
+    for devices, expected in (([0], True), ([0, 1], False)):
+        monkeypatch.setattr("plkd.model._device.parse_device_args", lambda *_, own=devices, **__: ("cuda", own, None))
+        assert is_single("gpu", devices) == expected
 
 
 @pytest.mark.gpu

@@ -14,7 +14,7 @@ from plkd import presets
 from plkd.inference import run_student, run_teacher
 from plkd.nn import dense
 from plkd.train import DistillationPlan, TeacherPlan
-from plkd.train._plan import phase_length, plan_arguments
+from plkd.train._plan import mini_batch_size, phase_length, plan_arguments
 
 
 class Recorder(pl.Callback):
@@ -205,6 +205,14 @@ def test_teacher_reads_the_mixtures_that_the_student_learns(make_model, train):
     own = float((torch.from_numpy(cells.modalities["rna"].rows.read(model.train_indices).toarray()) > 0).float().mean())
     # Two cells have more genes that are not zero than one has.
     assert min(seen for _, seen, _ in in_student) > own
+
+
+@pytest.mark.parametrize(
+    ("asked", "n_train", "expected"),
+    [(None, 50, 128), (None, 51_200, 128), (None, 102_400, 256), (None, 10**7, 1024), (8, 10**7, 8), (4000, 50, 4000)],
+)
+def test_mini_batches_grow_with_large_references(asked, n_train, expected):
+    assert mini_batch_size(asked, n_train) == expected
 
 
 def test_a_student_of_mixtures_has_more_epochs():

@@ -12,6 +12,7 @@ import scipy.sparse as sp
 import torch
 
 from plkd.data._ahead import read_ahead
+from plkd.data._resident import brought_to
 from plkd.data._rows import Rows
 from plkd.data._scale import Scale, check_values
 from plkd.nn import SparseRows, Values
@@ -108,9 +109,7 @@ class Cells(torch.utils.data.Dataset):
         for name, modality in self.modalities.items():
             where_in = index if modality.position is None else modality.position[index]
             here = where_in >= 0
-            block = modality.rows.read(where_in[here])
-            check_values(block.data, modality.where, kind=name)
-            x[name] = _tensor(block, here, sparse=modality.rows.density < SPARSE_BELOW)
+            x[name] = _values(modality, where_in, name)
             present[name] = torch.from_numpy(here)
             scale[name] = (modality.scale, modality.found_tensor)
         return {
@@ -174,10 +173,30 @@ class Cells(torch.utils.data.Dataset):
         other.labels = labels
         return other
 
+    def brought_to(self, device: torch.device) -> Cells:
+        """Return the same cells, whose ``x`` is made on a device of what lies there, where it fits."""
+        modalities = {
+            name: replace(own, rows=brought_to(device, own.rows, where=own.where, kind=name))
+            for name, own in self.modalities.items()
+        }
+        return Cells(modalities, self.n_obs, labels=self.labels, batch=self.batch)
+
     def spooled(self) -> Cells:
         """Return the same cells for reading in any order: those on disk are written by row to a temporary file."""
         modalities = {name: replace(own, rows=own.rows.spooled()) for name, own in self.modalities.items()}
         return Cells(modalities, self.n_obs, labels=self.labels, batch=self.batch)
+
+
+def _values(modality: Modality, where_in: np.ndarray, kind: str) -> Values:
+    """Return rows of a modality, zeros where there is none (``-1``)."""
+    rows = modality.rows
+    if rows.resident is not None:
+        found = rows.resident.take(where_in)
+        return found if rows.density < SPARSE_BELOW else found.to_dense()
+    here = where_in >= 0
+    block = rows.read(where_in[here])
+    check_values(block.data, modality.where, kind=kind)
+    return _tensor(block, here, sparse=rows.density < SPARSE_BELOW)
 
 
 def _tensor(block: sp.csr_matrix, here: np.ndarray, *, sparse: bool) -> Values:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import torch
 
 from plkd.data._cells import Cells, MiniBatch, Modality
 
@@ -59,6 +60,10 @@ class JoinedCells(Cells):
     def spooled(self) -> Cells:
         """Return the same cells for reading in any order: those on disk are written by row to a temporary file."""
         return JoinedCells(*(part.spooled() for part in self.parts)).relabelled(self.labels)
+
+    def brought_to(self, device: torch.device) -> Cells:
+        """Return the same cells, whose ``x`` is made on a device of what lies there, where it fits."""
+        return JoinedCells(*(part.brought_to(device) for part in self.parts)).relabelled(self.labels)
 
     @property
     def in_memory(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -12,6 +12,9 @@ import scipy.sparse as sp
 from plkd._files import NotWrittenError
 from plkd.data._spool import SpooledRows, spool, spool_by_row
 from plkd.data._stored import BrokenMatrixError, StoredRows, stored_rows
+
+if TYPE_CHECKING:
+    from plkd.data._resident import ResidentRows
 
 _BLOCK = 4096
 
@@ -37,6 +40,8 @@ class Rows:
 
     #: Dask's scheduler that computes its arrays; None: the one that is set.
     scheduler: str | None = None
+    #: The same rows on a device, where they were brought to one.
+    resident: ResidentRows | None = None
 
     def __init__(self, matrix: Any, columns: np.ndarray | sp.spmatrix | None = None):
         if sp.issparse(matrix) and matrix.format != "csr":
@@ -87,7 +92,7 @@ class Rows:
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what was read, and how."""
-        return {name: value for name, value in self.__dict__.items() if name != "_stored"}
+        return {name: value for name, value in self.__dict__.items() if name not in ("_stored", "resident")}
 
     def spooled(self) -> Rows:
         """Return the same rows for reading in any order: those not in memory are written to a temporary file."""

@@ -49,6 +49,12 @@ def check_device(accelerator: Any, devices: Any, *, called: str = "devices", sin
         ) from error
 
 
+def is_single(accelerator: str, devices: Any) -> bool:
+    """Whether one device trains."""
+    chosen = parse_device_args(accelerator, devices, return_device="torch")[1]
+    return chosen == 1 or (isinstance(chosen, list) and len(chosen) == 1)
+
+
 def single_device(accelerator: Any, device: Any) -> Any:
     """Return a device in the form that scvi-tools reads as it documents it.
 

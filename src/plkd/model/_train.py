@@ -20,7 +20,7 @@ from scvi.train import TrainRunner
 from plkd._files import as_path, make_folder, remove_leftovers
 from plkd.data import Cells, ModalitySpec
 from plkd.inference import run_student, run_teacher
-from plkd.model._device import check_device
+from plkd.model._device import check_device, is_single
 from plkd.model._grow import given_split, join_earlier, raise_weights, say_forgotten
 from plkd.model._report import training_facts
 from plkd.model._unlabeled import check_other, join_unlabeled, sure_calls
@@ -49,7 +49,7 @@ from plkd.train._checkpoint import (
 )
 from plkd.train._gains import set_gains
 from plkd.train._kept_split import choose_split
-from plkd.train._plan import phase_length, plan_arguments
+from plkd.train._plan import mini_batch_size, phase_length, plan_arguments
 from plkd.train._runner import merge_plan_kwargs, merge_trainer_kwargs, own_callbacks
 from plkd.train._sampler import label_prior
 from plkd.train._seeded import new_seed
@@ -126,7 +126,7 @@ class TrainingMixin:
             held out where every label can spare them, otherwise a part of every label; the log says which. A model that
             trains on holds out the same cells again.
         batch_size
-            Cells per training mini-batch of both phases; None takes the preset's.
+            Cells per training mini-batch of both phases; None takes the preset's, or chooses by the number of cells.
         early_stopping
             Stop a phase when the macro-F1 of the held-out cells, averaged over ten epochs, no longer rises for ``patience``
             epochs. By default these are as many as the longest run has, since the learning rate comes down over the whole
@@ -238,6 +238,8 @@ class TrainingMixin:
         seconds: dict[str, float] = {}
         # Lightning moves the networks to their device only later.
         self.module.to(device)
+        if device.type == "cuda" and is_single(accelerator, devices):
+            cells = cells.brought_to(device)
         progress = bool(trainer_kwargs.get("enable_progress_bar", True))
         with _timed(seconds, "confidence"):
             left_out = self._leave_out(student, cells, split, progress=progress, checkpoint=checkpoint)
@@ -493,7 +495,7 @@ def _data(settings: TeacherTraining | StudentTraining, cells: Cells, split: Spli
     return ReferenceData(
         cells,
         split,
-        batch_size=settings.batch_size,
+        batch_size=mini_batch_size(settings.batch_size, len(split.train)),
         balance=settings.balance,
         unlabeled_ratio=settings.unlabeled_ratio,
     )

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from plkd.nn._sparse import SparseRows, Values
 
@@ -15,6 +16,8 @@ from plkd.nn._sparse import SparseRows, Values
 BIAS_STD = 0.5
 #: Share of a mini-batch's values that are not zero above which it costs less to fill in the zeros.
 FULL = 0.02
+#: On a GPU, where a small product costs its launch, patterns down to this share of the largest one's size join its batched product.
+_LIKE = 0.5
 
 
 class PatternTokenizer(nn.Module):
@@ -22,7 +25,8 @@ class PatternTokenizer(nn.Module):
 
     Only the connected weights exist. They lie in one parameter of shape ``(n_memberships, width)``, sorted by pattern
     size, so that patterns of equal size form one batched product: storage and work grow with the number of memberships,
-    nothing is padded and no features x patterns x width array is ever made.
+    nothing is padded and no features x patterns x width array is ever made. On a GPU patterns of up to twice the size share a
+    product, the smaller ones filled up with zeros.
 
     Parameters
     ----------
@@ -42,6 +46,8 @@ class PatternTokenizer(nn.Module):
     """
 
     index: Tensor
+    filled_index: Tensor
+    filled_slots: Tensor
     inverse: Tensor
     slots: Tensor
     by_feature: Tensor
@@ -61,6 +67,9 @@ class PatternTokenizer(nn.Module):
         self.groups = [(int(c), int(k)) for k, c in zip(group_sizes, group_counts, strict=True)]
         flat = np.concatenate([np.asarray(members[p], dtype=np.int64) for p in self.order]) if len(sizes) else sizes
         self.register_buffer("index", torch.from_numpy(flat), persistent=False)
+        self.filled_groups, filled_index, filled_slots = _filled_up(sizes[self.order], flat)
+        self.register_buffer("filled_index", torch.from_numpy(filled_index), persistent=False)
+        self.register_buffer("filled_slots", torch.from_numpy(filled_slots), persistent=False)
         self.register_buffer("inverse", torch.from_numpy(np.argsort(self.order, kind="stable")), persistent=False)
         # For sparse rows: the slots of each feature, feature by feature, and the pattern of each slot.
         slots = np.argsort(flat, kind="stable")
@@ -94,14 +103,24 @@ class PatternTokenizer(nn.Module):
         """Return tokens of shape ``(n_obs, n_patterns, width)`` for ``x`` of shape ``(n_obs, n_features)``."""
         if isinstance(x, SparseRows):
             return self._of_sparse(x)
+        return self._of_filled(x) if x.is_cuda else self._products(x, self.index, self.weight, self.groups)
+
+    def _of_filled(self, x: Tensor) -> Tensor:
+        """Return the tokens by fewer and larger products: places without a member read a feature that is 0 in all cells."""
+        return self._products(
+            F.pad(x, (0, 1)),
+            self.filled_index % (x.shape[1] + 1),
+            self.weight.index_select(0, self.filled_slots),
+            self.filled_groups,
+        )
+
+    def _products(self, x: Tensor, index: Tensor, weight: Tensor, groups: list[tuple[int, int]]) -> Tensor:
         n_obs = x.shape[0]
-        gathered = x.t().contiguous().index_select(0, self.index)
-        counts = [n * k for n, k in self.groups]
+        gathered = x.t().contiguous().index_select(0, index)
+        counts = [n * k for n, k in groups]
         tokens = [
-            torch.bmm(values.view(n, k, n_obs).transpose(1, 2), weight.view(n, k, self.width))
-            for (n, k), values, weight in zip(
-                self.groups, gathered.split(counts), self.weight.split(counts), strict=True
-            )
+            torch.bmm(values.view(n, k, n_obs).transpose(1, 2), own.view(n, k, self.width))
+            for (n, k), values, own in zip(groups, gathered.split(counts), weight.split(counts), strict=True)
         ]
         by_pattern = torch.cat(tokens).index_select(0, self.inverse) + self.bias[:, None, :]
         return by_pattern.transpose(0, 1)
@@ -122,3 +141,33 @@ class PatternTokenizer(nn.Module):
     def extra_repr(self) -> str:
         """Say what the tokenizer holds."""
         return f"n_patterns={self.n_patterns}, n_memberships={math.prod(self.index.shape)}, width={self.width}"
+
+
+def _filled_up(sizes: np.ndarray, flat: np.ndarray) -> tuple[list[tuple[int, int]], np.ndarray, np.ndarray]:
+    """Put patterns of similar size together, filled up to the largest one's.
+
+    Parameters
+    ----------
+    sizes
+        Increasing, shape ``(n_patterns,)``.
+    flat
+        Columns of their features, pattern after pattern, shape ``(n_memberships,)``.
+
+    Returns
+    -------
+    Number of patterns and their filled size, by group; the column of each place, ``-1`` where it is filled; the membership whose
+    weight stands there, where it is filled one of the same pattern.
+    """
+    groups, columns, slots = [], [flat[:0]], [flat[:0]]
+    starts = np.cumsum(sizes) - sizes
+    stop = len(sizes)
+    while stop:
+        largest = int(sizes[stop - 1])
+        first = int(np.searchsorted(sizes, largest * _LIKE))
+        own, place = sizes[first:stop, None], np.arange(largest)
+        slot = starts[first:stop, None] + place % own
+        slots.append(slot.ravel())
+        columns.append(np.where(place < own, flat[slot], -1).ravel())
+        groups.append((stop - first, largest))
+        stop = first
+    return groups[::-1], np.concatenate(columns[::-1]), np.concatenate(slots[::-1])

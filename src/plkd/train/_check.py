@@ -41,7 +41,7 @@ _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     ),
     # training
     "max_epochs": (lambda v: v is None or is_whole(v, 1), "a whole number of at least 1, or None to choose it"),
-    "batch_size": (lambda v: is_whole(v, 1), "a whole number of at least 1"),
+    "batch_size": (lambda v: v is None or is_whole(v, 1), "a whole number of at least 1, or None to choose it"),
     "patience": (lambda v: is_whole(v, 1), "a whole number of at least 1"),
     "lr": (lambda v: is_number(v, 0) and v > 0, "a number above 0"),
     "temperature": (lambda v: is_number(v, 0) and v > 0, "a number above 0"),

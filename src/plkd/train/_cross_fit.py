@@ -17,7 +17,7 @@ from plkd.nn import InputScaling, Student
 from plkd.presets import StudentSettings, StudentTraining
 from plkd.train._distillation_plan import DistillationPlan
 from plkd.train._folds import Folds
-from plkd.train._plan import phase_length, plan_arguments
+from plkd.train._plan import mini_batch_size, phase_length, plan_arguments
 from plkd.train._sampler import BalancedSampler, label_prior
 from plkd.train._weights import feature_weights
 
@@ -102,7 +102,8 @@ def _train(
     plan: DistillationPlan, cells: Cells, train: np.ndarray, training: StudentTraining, device: torch.device
 ) -> None:
     """Train without validation, history or callbacks: what is left of a phase of training then is this loop."""
-    sampler = BalancedSampler(train, cells.labels[train], batch_size=training.batch_size, balance=training.balance)
+    size = mini_batch_size(training.batch_size, len(train))
+    sampler = BalancedSampler(train, cells.labels[train], batch_size=size, balance=training.balance)
     n_epochs, plan.n_steps = phase_length(training.max_epochs, "student", len(sampler))
     optimizer = plan.make_optimizer(fused=True)
     plan.network.train()

@@ -23,6 +23,8 @@ WARMUP_SHARE = 0.2
 #: Optimiser steps that a phase aims at where max_epochs is None, and the bounds of the epochs that gives.
 _STEPS = {"teacher": 600, "student": 400, "distillation": 800}
 _EPOCHS = {"teacher": (10, 100), "student": (10, 100), "distillation": (20, 200)}
+#: Where ``batch_size`` is None: fewest and most cells of a mini-batch, and mini-batches that an epoch may then have.
+_BATCH, _LARGEST_BATCH, _STEPS_OF_EPOCH = 128, 1024, 400
 #: Mixtures of labelled cells that the Teacher answers before the same come again, and fewest epochs of them: an epoch draws some
 #: cells twice and others not at all. And how often an unlabelled cell comes before, on average.
 _MIXTURES, _FEWEST_ROUNDS, _TIMES = 16_384, 4, 3
@@ -203,6 +205,15 @@ class PhasePlan(pl.LightningModule):
         if done < WARMUP_SHARE:
             return 0.04 + 0.96 * done / WARMUP_SHARE
         return (1 + math.cos(math.pi * (done - WARMUP_SHARE) / (1 - WARMUP_SHARE))) / 2
+
+
+def mini_batch_size(asked: int | None, n_train: int) -> int:
+    """Return the cells of a mini-batch; None chooses by the number of training cells.
+
+    128, and more from 51,200 cells on, where an epoch has 400 mini-batches; at most 1,024. Ten epochs are then several times the
+    steps of a small reference.
+    """
+    return asked or min(max(n_train // _STEPS_OF_EPOCH, _BATCH), _LARGEST_BATCH)
 
 
 def phase_length(max_epochs: int | None, phase: str, steps_per_epoch: int) -> tuple[int, int]:
