@@ -104,4 +104,4 @@ def paired_differences(
         for task, (observed, draws) in found.items():
             low, high = np.percentile(draws, [2.5, 97.5])
             lines.append({"method": other, "task": task, "difference": observed, "low": low, "high": high})
-    return pd.DataFrame(lines)
+    return pd.DataFrame(lines, columns=["method", "task", "difference", "low", "high"])

@@ -39,7 +39,7 @@ def fit(
     return model
 
 
-def _answers(task: Task, seed: int, name: str, *, teacher: bool = True, **kwargs: Any) -> dict[str, Prediction]:
+def answers(task: Task, seed: int, name: str, *, teacher: bool = True, **kwargs: Any) -> dict[str, Prediction]:
     """Fit once and ask the Student and, where it was trained, the Teacher. Both count the seconds of the whole fit."""
     start = perf_counter()
     model = fit(task, seed, **kwargs)
@@ -63,24 +63,24 @@ def _ask(fitted: PLKD, task: Task, fit_s: float, **kwargs: Any) -> Prediction:
 
 def default(task: Task, seed: int) -> dict[str, Prediction]:
     """Patterns learned from the reference; nothing is told but the columns."""
-    return _answers(task, seed, "plkd")
+    return answers(task, seed, "plkd")
 
 
 def transductive(task: Task, seed: int) -> dict[str, Prediction]:
     """The query takes part in training, without labels."""
-    return _answers(task, seed, "plkd-transductive", transductive=True)
+    return answers(task, seed, "plkd-transductive", transductive=True)
 
 
 def with_gene_sets(task: Task, seed: int) -> dict[str, Prediction]:
     """Curated gene sets of the task's species, completed by learned patterns."""
-    return _answers(task, seed, "plkd-genesets", patterns=task.gene_sets)
+    return answers(task, seed, "plkd-genesets", patterns=task.gene_sets)
 
 
 def without_distillation(task: Task, seed: int) -> dict[str, Prediction]:
     """The same Student on the labels alone; no Teacher is trained."""
-    return _answers(task, seed, "plkd-no-kd", teacher=False, plan_kwargs=NO_TEACHER)
+    return answers(task, seed, "plkd-no-kd", teacher=False, plan_kwargs=NO_TEACHER)
 
 
 def paper(task: Task, seed: int) -> dict[str, Prediction]:
     """The released mathematics and hyper-parameters on the task's gene sets."""
-    return _answers(task, seed, "plkd-paper", patterns=task.gene_sets, preset=presets.paper)
+    return answers(task, seed, "plkd-paper", patterns=task.gene_sets, preset=presets.paper)

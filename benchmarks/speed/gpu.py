@@ -127,7 +127,7 @@ def main() -> None:
         for repeat in range(args.repeats + 1):
             for name, source in (("loop", (cells[index] for index in batches)), ("made", made)):
                 if anew:
-                    plan.answers.clear()
+                    plan.forget()
                 took = steps(plan, optimizer, source)
                 if repeat:
                     times[name].append(took)

@@ -21,6 +21,7 @@ from benchmarks.annotation import ours, peers
 from benchmarks.annotation.tasks import Task, folds, read_specs
 from benchmarks.quiet import quiet
 from plkd import PLKD, presets
+from plkd.train._plan import mini_batch_size
 
 
 def perceptron(task: Task, model: PLKD, seed: int) -> float:
@@ -30,7 +31,7 @@ def perceptron(task: Task, model: PLKD, seed: int) -> float:
     x = peers.log_normalise(task.reference)[model.train_indices_]
     classifier = MLPClassifier(
         presets.default.student.n_hidden,
-        batch_size=settings.batch_size,
+        batch_size=mini_batch_size(settings.batch_size, x.shape[0]),
         max_iter=epochs,
         n_iter_no_change=epochs,
         random_state=seed,

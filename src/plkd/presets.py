@@ -119,6 +119,8 @@ class TeacherTraining(_PhaseTraining):
     ----------
     max_epochs
         None chooses by the number of cells.
+    batch_size
+        Cells of a mini-batch; None: 128, and more from 51,200 training cells on, where an epoch has 400 mini-batches, up to 1,024.
     balance
         Class balance of the training mini-batches, 0 (as in the data) to 1 (every label equally often).
     hide_rate

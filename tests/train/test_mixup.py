@@ -90,6 +90,7 @@ def test_the_teacher_reads_what_the_student_does(partly):
     plan.outputs(batch)
     torch.testing.assert_close(read["teacher"], read["student"])
     plan.hide_rate = 0.0
+    plan.forget()
     kept = (read["student"] > 0).float().mean()
     plan.outputs(batch)
     assert kept < 0.7 * (read["student"] > 0).float().mean()
@@ -173,7 +174,39 @@ def test_the_teacher_reads_each_round_once_and_dropout_goes_on(make_adata, make_
     assert len(latents) == 9 * n_steps
     assert latents[0].shape == latents[4 * n_steps].shape
     assert not torch.equal(latents[0], latents[4 * n_steps])
-    assert model.trainer.lightning_module.answers == {}
+    plan = model.trainer.lightning_module
+    assert plan.answers == plan.mixtures == {}
+
+
+def test_what_is_kept_of_mixtures_is_what_would_be_read_again(partly, monkeypatch):
+    cells = partly._reference_cells()
+    batches = [cells[np.arange(start, start + 30)] for start in (0, 30, 60)]
+    plan = make_plan(partly)
+    plan.hide_rate = 0.2
+    first = [plan.outputs(batch) for batch in batches]
+    assert len(plan.mixtures) == 3
+    monkeypatch.setattr(partly.module, "scale", None)  # nothing is scaled, mixed or hidden again
+    for batch, truth in zip(batches, first, strict=True):
+        for own, other in zip(plan.outputs(batch), truth, strict=True):
+            torch.testing.assert_close(own, other, rtol=0, atol=0)
+
+
+def test_mixtures_are_kept_as_far_as_there_is_room(partly, monkeypatch):
+    cells = partly._reference_cells()
+    batches = [cells[np.arange(start, start + 30)] for start in (0, 30, 60)]
+    one = 30 * 60 * 4
+    monkeypatch.setattr("plkd.train._distillation_plan._KEPT", 2 * one)
+    monkeypatch.setattr("plkd.train._augment._FULL", 0.0)  # all are dense
+    plan = make_plan(partly)
+    truth = [plan.outputs(batch)[0] for batch in batches]
+    assert len(plan.mixtures) == 2
+    assert len(plan.answers) == 3
+    for batch, logits in zip(batches, truth, strict=True):
+        torch.testing.assert_close(plan.outputs(batch)[0], logits, rtol=0, atol=0)
+    plan.forget()
+    assert plan.answers == plan.mixtures == {}
+    plan.outputs(batches[2])
+    assert len(plan.mixtures) == 1
 
 
 def _sure_of_some(model, batch):

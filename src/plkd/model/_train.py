@@ -435,7 +435,7 @@ class TrainingMixin:
         try:
             self._run(plan, data, settings, epochs, common, resumed)
         finally:
-            plan.answers.clear()  # the trainer keeps the plan
+            plan.forget()  # the trainer keeps the plan
         module.eval()
         scaling = self._scaling()
         self._set_gains(

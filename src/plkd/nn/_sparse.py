@@ -39,6 +39,11 @@ class SparseRows:
         """Where the values are."""
         return self.values.device
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes that they take."""
+        return self.values.nbytes + self.columns.nbytes + self.rows.nbytes
+
     def to(self, *args: Any, **kwargs: Any) -> SparseRows:
         """Move to a device, as a tensor does."""
         moved = {name: getattr(self, name).to(*args, **kwargs) for name in ("values", "columns", "rows")}

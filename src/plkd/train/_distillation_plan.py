@@ -24,6 +24,17 @@ from plkd.train._seeded import seed_of, seeded
 
 #: Half precision ends at 65,504.
 _MOST = 6e4
+#: Bytes of mixtures that are kept for when they come again.
+_KEPT = 2**27
+
+
+#: What is read by modality, each cell's partner, its own share.
+Read = tuple[dict[str, Values], Tensor, Tensor]
+
+
+def _repeats(device: torch.device) -> bool:
+    """Whether the same mixtures come again on a device; others draw by generators that are not seeded here."""
+    return device.type in ("cpu", "cuda")
 
 
 class DistillationPlan(PhasePlan):
@@ -104,6 +115,15 @@ class DistillationPlan(PhasePlan):
         # What the Teacher said of each mini-batch of mixtures, by the seed of these; in half precision, since there is a row
         # for each mixture.
         self.answers: dict[int, Tensor] = {}
+        # What was read of it, each cell's partner and its own share, as far as there is room.
+        self.mixtures: dict[int, Read] = {}
+        self._room = _KEPT
+
+    def forget(self) -> None:
+        """Drop what was kept of mixtures for when they come again."""
+        self.answers.clear()
+        self.mixtures.clear()
+        self._room = _KEPT
 
     def outputs(self, batch: dict[str, Any]) -> tuple[Tensor, ...]:
         """Run the Student on each modality of cells with hidden features, as if it were the only one.
@@ -114,31 +134,34 @@ class DistillationPlan(PhasePlan):
         ``(2, n_views)``; what is aligned, and logits of it; what the Teacher says of the cells, logits of shape
         ``(n_obs, n_labels)``, empty where it does not teach; each cell's partner and its own share, both of shape ``(n_obs,)``.
         """
-        student, scaled, present = self.module.student, self.module.scale(batch), batch["present"]
+        student, present = self.module.student, batch["present"]
         # Dropout keeps changing: only what the Teacher reads comes again.
         drawn = seed_of(self.seed, batch["index"]) if self.mixup > 0 else None
-        x, partner, share = self._read(scaled, present, drawn)
+        x, partner, share = self._read(batch, drawn)
         taught = self._taught(batch, x, drawn)
         projected = student.projected(x)
         views = torch.stack([present[name] for name in student.modalities]).nonzero().T
         logits = student.head(torch.stack(student.activated(projected))[views[0], views[1]])
-        aligned = self._aligned(batch, scaled if self.mixup > 0 else projected, views)
+        aligned = self._aligned(batch, projected, views)
         return logits, views, *aligned, taught, partner, share
 
-    def _read(
-        self, scaled: Mapping[str, Values], present: Mapping[str, Tensor], drawn: int | None
-    ) -> tuple[dict[str, Values], Tensor, Tensor]:
+    def _read(self, batch: dict[str, Any], drawn: int | None) -> Read:
         """Return what the Student reads, each cell's partner and its own share; mixtures are drawn by a seed, None mixes nothing."""
-        if drawn is not None:
-            with seeded(drawn, self.prior.device):
-                mixed, partner, share = mix_cells(scaled, present, self.mixup)
-                return hide_features(mixed, self.hide_rate), partner, share
-        share = self.prior.new_ones(len(next(iter(present.values()))))
-        return hide_features(scaled, self.hide_rate), torch.arange(len(share), device=share.device), share
+        if drawn in self.mixtures:
+            return self.mixtures[drawn]
+        scaled, present = self.module.scale(batch), batch["present"]
+        if drawn is None:
+            share = self.prior.new_ones(len(batch["labels"]))
+            return hide_features(scaled, self.hide_rate), torch.arange(len(share), device=share.device), share
+        with seeded(drawn, self.prior.device):
+            mixed, partner, share = mix_cells(scaled, present, self.mixup)
+            read = hide_features(mixed, self.hide_rate), partner, share
+        n_bytes = sum(values.nbytes for values in read[0].values())
+        if n_bytes <= self._room and _repeats(share.device):
+            self.mixtures[drawn], self._room = read, self._room - n_bytes
+        return read
 
-    def _aligned(
-        self, batch: dict[str, Any], cells: Mapping[str, Values] | list[Tensor], views: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def _aligned(self, batch: dict[str, Any], projected: list[Tensor], views: Tensor) -> tuple[Tensor, Tensor]:
         """Return what brings batches and modalities together: the cells as they are, since a mixture is of two batches.
 
         Before the last LayerNorm and GELU, which level what they are to learn from, and before the last dropout, whose noise
@@ -148,8 +171,8 @@ class DistillationPlan(PhasePlan):
         ----------
         batch
             The mini-batch.
-        cells
-            Its scaled values, or what the Student makes of them already.
+        projected
+            What the Student makes of what it read.
         views
             Modality and cell of each view, shape ``(2, n_views)``.
 
@@ -161,7 +184,8 @@ class DistillationPlan(PhasePlan):
         if not (self.alignment_weight or self.modality_alignment_weight):
             return self.prior.new_empty(0), self.prior.new_empty(0)
         student = self.module.student
-        projected = cells if isinstance(cells, list) else student.projected(hide_features(cells, self.hide_rate))
+        if self.mixup > 0:
+            projected = student.projected(hide_features(self.module.scale(batch), self.hide_rate))
         linear = torch.stack(projected)[views[0], views[1]].float()
         if self.teacher_logits is not None:
             return linear, self.teacher_logits[batch["index"]][views[1]]
@@ -180,8 +204,7 @@ class DistillationPlan(PhasePlan):
             return self.answers[drawn].float()
         # Lightning puts the whole module into training mode; who teaches does not drop anything.
         answer = self.module.teacher.eval()(x, batch["present"]).logits.clamp(-_MOST, _MOST).half()
-        # Other devices draw by generators that are not seeded here.
-        if answer.device.type in ("cpu", "cuda"):
+        if _repeats(answer.device):
             self.answers[drawn] = answer
         return answer.float()
 

@@ -14,6 +14,7 @@ import torchmetrics
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from plkd.inference import to_device
 from plkd.module import PLKDModule
 from plkd.nn import Values
 from plkd.train._augment import hide_features
@@ -105,6 +106,12 @@ class PhasePlan(pl.LightningModule):
     @abstractmethod
     def validation_logits(self, batch: dict[str, Any]) -> Tensor:
         """Return logits of a mini-batch of held-out cells, shape ``(n_obs, n_labels)``."""
+
+    def transfer_batch_to_device(
+        self, batch: dict[str, Any], device: torch.device, dataloader_idx: int
+    ) -> dict[str, Any]:
+        """Move a mini-batch; Lightning's own looks into every part of it."""
+        return to_device(batch, device)
 
     def losses(self, batch: dict[str, Any]) -> dict[str, Tensor]:
         """Return the parts of the loss of a mini-batch; ``loss`` is what is minimised."""
