@@ -136,7 +136,7 @@ def main() -> None:
         help="tasks to average over; default: all but those the task file leaves out, or these if there are no others",
     )
     parser.add_argument("--task-file", type=Path, default=TASK_FILE)
-    parser.add_argument("--n-boot", type=int, default=1000)
+    parser.add_argument("--n-boot", type=int, default=5000)
     parser.add_argument("--out", type=Path, default=Path("table"), help="start of the names of the files written")
     args = parser.parse_args()
 

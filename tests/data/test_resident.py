@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import anndata as ad
 import numpy as np
 import pytest
@@ -10,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from plkd.data import Cells, JoinedCells, Modality, Rows, open_query
+from plkd.data import Cells, JoinedCells, Modality, Rows, lying_on, open_query
+from plkd.data._resident import ResidentRows
 from plkd.inference import to_device
 from plkd.nn import SparseRows, dense
 
@@ -87,9 +90,56 @@ def test_bad_values_are_refused_by_their_place():
 def test_what_takes_more_than_a_quarter_of_the_free_memory_stays(monkeypatch):
     matrix = sparse.csr_matrix(np.ones((10, 10), dtype=np.float32))
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (4 * 800 - 1, 10**9))
+    # At a quarter it would be brought, and asks for a GPU.
     cells = of_matrix(matrix).brought_to(torch.device("cuda"))
     assert cells.modalities["rna"].rows.resident is None
     assert not dense(cells[[0]]["x"]["rna"]).is_cuda
+
+
+def test_a_file_of_cells_holds_nothing_of_a_device():
+    rows = of_matrix(sparse.csr_matrix(np.eye(3))).brought_to(CPU).modalities["rna"].rows
+    assert rows.resident is not None
+    assert pickle.loads(pickle.dumps(rows)).resident is None
+
+
+@pytest.mark.parametrize("joined", [False, True])
+def test_counts_lie_on_a_device_no_longer_than_asked_whoever_holds_the_cells(joined):
+    cells = of_matrix(sparse.csr_matrix(np.eye(3)))
+    cells = JoinedCells(cells, of_matrix(sparse.csr_matrix(np.eye(3) * 2))) if joined else cells
+    held = []
+
+    def cut_off():
+        with lying_on(cells, CPU) as near:
+            held.extend([near, near.relabelled(near.labels)])
+            assert held[1].modalities["rna"].rows.resident is not None
+            raise RuntimeError("cut off")
+
+    with pytest.raises(RuntimeError, match="cut off"):
+        cut_off()
+    for own in held:
+        rows = [own.modalities["rna"].rows, *(part.modalities["rna"].rows for part in getattr(own, "parts", ()))]
+        assert all(each.resident is None for each in rows)
+        torch.testing.assert_close(dense(own[[2, 0]]["x"]["rna"]), dense(cells[[2, 0]]["x"]["rna"]))
+    with lying_on(cells, None) as near:
+        assert near is cells
+
+
+def test_training_makes_mini_batches_of_what_lies_there(make_adata, make_model, train, monkeypatch):
+    models, taken = [], []
+    take = ResidentRows.take
+    monkeypatch.setattr(ResidentRows, "take", lambda self, index: taken.append(len(index)) or take(self, index))
+    for device in (None, CPU):
+        monkeypatch.setattr("plkd.model._train.gpu_for_counts", lambda *_, own=device: own)
+        torch.manual_seed(0)
+        models.append(train(make_model(make_adata(90)), 2))
+        if device is None:
+            assert not taken
+    assert taken
+    states = [model.module.state_dict() for model in models]
+    assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
+    loader = models[1].trainer.datamodule
+    assert loader.cells.modalities["rna"].rows.resident is None
+    assert models[1].trainer.train_dataloader.dataset.modalities["rna"].rows.resident is None
 
 
 @pytest.mark.gpu

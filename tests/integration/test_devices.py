@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from plkd import PLKD, Annotator
-from plkd.model._device import is_single, single_device
+from plkd.data._resident import ResidentRows
+from plkd.model._device import gpu_for_counts, single_device
 
 
 @pytest.fixture
@@ -45,19 +46,23 @@ def test_every_reading_of_a_model_says_where_to(trained, tmp_path, monkeypatch):
     assert {str(place) for place in places} == {"cpu"}
 
 
-def test_several_devices_are_told_from_one(monkeypatch):
-    assert is_single("cpu", 1)
-    assert is_single("auto", "auto")
-    assert not is_single("cpu", 2)
-    for devices, expected in (([0], True), ([0, 1], False)):
-        monkeypatch.setattr("plkd.model._device.parse_device_args", lambda *_, own=devices, **__: ("cuda", own, None))
-        assert is_single("gpu", devices) == expected
+def test_counts_go_to_the_only_gpu(monkeypatch):
+    cpu, gpu = torch.device("cpu"), torch.device("cuda", 0)
+    assert gpu_for_counts(cpu, "cpu", 1) is None
+    for devices, expected in (([0], gpu), (1, gpu), ([0, 1], None), (2, None)):
+        monkeypatch.setattr("plkd.model._device.parse_device_args", lambda *_, own=devices, **__: ("cuda", own, gpu))
+        assert gpu_for_counts(gpu, "gpu", devices) == expected
 
 
 @pytest.mark.gpu
-def test_trained_on_a_gpu_answers_the_same_on_the_cpu_and_back(make_model, query, tmp_path):
-    model = make_model()
+def test_trained_on_a_gpu_answers_the_same_on_the_cpu_and_back(make_model, query, tmp_path, monkeypatch):
+    model, taken = make_model(), []
+    take = ResidentRows.take
+    monkeypatch.setattr(
+        ResidentRows, "take", lambda self, index: taken.append(self.values.device.type) or take(self, index)
+    )
     model.train(2, accelerator="gpu", devices=1, enable_progress_bar=False)
+    assert set(taken) == {"cuda"}
     model.save(tmp_path / "m")
     model.export_student(tmp_path / "a")
     expected = model.predict(query, soft=True)

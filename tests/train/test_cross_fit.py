@@ -14,6 +14,7 @@ from plkd.inference import run_student
 from plkd.module import PLKDModule
 from plkd.nn import make_scaling
 from plkd.train import cross_fit, feature_weights, make_folds
+from plkd.train._folds import Folds
 
 SMALL = presets.StudentSettings(n_hidden=(16, 8), dropout=0.1)
 TRAINING = presets.StudentTraining(max_epochs=3, batch_size=16, lr=1e-2)
@@ -68,6 +69,16 @@ def test_held_out_cells_never_reach_the_student_of_their_fold(module, folds):
     for number in (0, 2):  # they learned from those cells
         assert not same(before[number][0], after[number][0])
         assert not torch.equal(before[number][1]["rna"].weight, after[number][1]["rna"].weight)
+
+
+def test_cells_in_no_fold_change_no_student(module, folds):
+    """Such as those of a query."""
+    counts, labels = counts_and_labels()
+    alone = students(module, reference(counts, labels), folds)
+    more = Folds(np.append(folds.fold, [-1] * 7), np.append(folds.scored, [False] * 7), folds.note)
+    others = reference(np.vstack([counts, counts[:7]]), np.append(labels, [-1] * 7))
+    for number, (student, _) in students(module, others, more).items():
+        assert same(student, alone[number][0])
 
 
 def test_students_learn_and_tell_the_labels_of_their_fold(module, folds):

@@ -11,10 +11,12 @@ import torch
 from torch.nn import functional as F
 
 from plkd import presets
+from plkd.data import Cells, Modality, Rows
 from plkd.inference import run_student, run_teacher
 from plkd.nn import dense
-from plkd.train import DistillationPlan, TeacherPlan
+from plkd.train import DistillationPlan, ReferenceData, Split, TeacherPlan
 from plkd.train._plan import mini_batch_size, phase_length, plan_arguments
+from plkd.train._sampler import BalancedSampler
 
 
 class Recorder(pl.Callback):
@@ -213,6 +215,42 @@ def test_teacher_reads_the_mixtures_that_the_student_learns(make_model, train):
 )
 def test_mini_batches_grow_with_large_references(asked, n_train, expected):
     assert mini_batch_size(asked, n_train) == expected
+
+
+def test_mini_batches_of_every_part_are_chosen_where_no_size_is_asked_for(make_adata, make_model, monkeypatch):
+    monkeypatch.setattr("plkd.train._plan._BATCH", 8)
+    monkeypatch.setattr("plkd.train._plan._STEPS_OF_EPOCH", 5)
+    sizes, drawn = {"teacher": set(), "student": set()}, []
+
+    class Spy(pl.Callback):
+        def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+            sizes[pl_module.phase].add(len(batch["labels"]))
+
+    def watched(cells, labels, *, batch_size, balance):
+        drawn.append((len(cells), batch_size))
+        return BalancedSampler(cells, labels, batch_size=batch_size, balance=balance)
+
+    monkeypatch.setattr("plkd.train._cross_fit.BalancedSampler", watched)
+    model = make_model(make_adata(120), preset=presets.default.replace(confidence={"n_folds": 2}))
+    asked = {"teacher": {"batch_size": 30}, "student": {"batch_size": None}}
+    model.train(1, accelerator="cpu", enable_progress_bar=False, callbacks=[Spy()], plan_kwargs=asked)
+    n_train = len(model.train_indices)
+    assert max(sizes["teacher"]) == 30
+    assert max(sizes["student"]) == n_train // 5 > 8
+    assert [size for _, size in drawn] == [max(n // 5, 8) for n, _ in drawn]
+    assert len(drawn) == 2
+
+
+def test_rounds_of_mixtures_count_unlabelled_cells():
+    n = 9000
+    labels = np.where(np.arange(n) < 100, 0, -1)
+    cells = Cells({"rna": Modality(Rows(np.ones((n, 1), dtype=np.float32)))}, n, labels=labels)
+    parts = {"train": np.arange(100), "validation": np.arange(0), "test": np.arange(0), "unlabeled": np.arange(100, n)}
+    for ratio, rounds in ((1.0, 267), (0.0, 164)):
+        data = ReferenceData(cells, Split(**parts, note=""), batch_size=50, balance=0.0, unlabeled_ratio=ratio)
+        data.repeat(seed=0, first_epoch=0)
+        # Three times 8,900 cells, a hundred in an epoch; 16,384 mixtures of a hundred cells.
+        assert data.sampler.n_rounds == rounds
 
 
 def test_a_student_of_mixtures_has_more_epochs():

@@ -52,6 +52,23 @@ def test_the_query_changes_the_weights_and_the_same_seed_does_not(taught, make_m
     assert not same(taught(query), train(make_model(preset=QUICK), 2))
 
 
+def test_the_teacher_and_the_doubted_labels_are_those_without_the_query(make_adata, make_model, train, query):
+    reference = make_adata(120)
+    labels = reference.obs["cell_type"].to_numpy().copy()
+    reference.obs["cell_type"] = np.where(np.arange(120) % 9 == 0, np.roll(labels, 1), labels)
+    preset = presets.default.replace(confidence={"n_folds": 2})
+    models = []
+    for unlabeled in (None, query):
+        torch.manual_seed(0)
+        models.append(train(make_model(reference.copy(), preset=preset), 8, unlabeled=unlabeled))
+    alone, beside = models
+    assert len(alone.doubtful_indices) > 0
+    np.testing.assert_array_equal(alone.doubtful_indices, beside.doubtful_indices)
+    teachers = [model.module.teacher.state_dict() for model in models]
+    assert all(torch.equal(value, teachers[1][name]) for name, value in teachers[0].items())
+    assert not same(alone, beside)
+
+
 def test_order_of_genes_and_storage_do_not_matter(taught, query, tmp_path):
     first = taught(query)
     assert same(first, taught(query[:, ::-1].copy()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from plkd.data._cells import Cells, Modality
+from plkd.data._cells import Cells, Modality, lying_on
 from plkd.data._joined import JoinedCells
 from plkd.data._matrix import get_matrix, layer_names
 from plkd.data._obs import as_text, find_column, is_writable, obs_column, ordered_categories, text_of
@@ -31,6 +31,7 @@ __all__ = [
     "is_writable",
     "layer_names",
     "layer_table",
+    "lying_on",
     "modality_table",
     "obs_column",
     "obsm_table",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any
@@ -174,17 +175,36 @@ class Cells(torch.utils.data.Dataset):
         return other
 
     def brought_to(self, device: torch.device) -> Cells:
-        """Return the same cells, whose ``x`` is made on a device of what lies there, where it fits."""
+        """Return the same cells, whose ``x`` is made on a device of what lies there, where it fits, until they :meth:`leave`."""
         modalities = {
             name: replace(own, rows=brought_to(device, own.rows, where=own.where, kind=name))
             for name, own in self.modalities.items()
         }
         return Cells(modalities, self.n_obs, labels=self.labels, batch=self.batch)
 
+    def leave(self) -> None:
+        """Free the device that these cells were brought to, for all who hold them; mini-batches are then read and moved."""
+        for modality in self.modalities.values():
+            modality.rows.resident = None
+
     def spooled(self) -> Cells:
         """Return the same cells for reading in any order: those on disk are written by row to a temporary file."""
         modalities = {name: replace(own, rows=own.rows.spooled()) for name, own in self.modalities.items()}
         return Cells(modalities, self.n_obs, labels=self.labels, batch=self.batch)
+
+
+@contextmanager
+def lying_on(cells: Cells, device: torch.device | None) -> Iterator[Cells]:
+    """Yield cells whose counts lie on a device meanwhile, where they fit; None: the cells as they are."""
+    if device is None:
+        yield cells
+        return
+    brought = cells.brought_to(device)
+    try:
+        yield brought
+    finally:
+        # Whoever still holds them, such as a trainer its loaders, does not hold the device's memory.
+        brought.leave()
 
 
 def _values(modality: Modality, where_in: np.ndarray, kind: str) -> Values:

@@ -62,8 +62,13 @@ class JoinedCells(Cells):
         return JoinedCells(*(part.spooled() for part in self.parts)).relabelled(self.labels)
 
     def brought_to(self, device: torch.device) -> Cells:
-        """Return the same cells, whose ``x`` is made on a device of what lies there, where it fits."""
+        """Return the same cells, whose ``x`` is made on a device of what lies there, where it fits, until they :meth:`leave`."""
         return JoinedCells(*(part.brought_to(device) for part in self.parts)).relabelled(self.labels)
+
+    def leave(self) -> None:
+        """Free the device that these cells were brought to, for all who hold them; mini-batches are then read and moved."""
+        for part in self.parts:
+            part.leave()
 
     @property
     def in_memory(self) -> bool:

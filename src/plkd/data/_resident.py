@@ -41,6 +41,7 @@ class ResidentRows:
             columns.append(torch.from_numpy(block.indices.astype(np.int32)).to(device))
             lengths.append(np.diff(block.indptr).astype(np.int64))
         self.values = torch.cat(values) if values else torch.empty(0, device=device)
+        values.clear()  # or they would lie there twice beside the columns
         self.columns = torch.cat(columns) if columns else torch.empty(0, dtype=torch.int32, device=device)
         self.lengths = np.concatenate(lengths)
         self.starts = np.cumsum(self.lengths) - self.lengths
@@ -67,9 +68,8 @@ def brought_to(device: torch.device, rows: Rows, *, where: str, kind: str) -> Ro
     rows, where, kind
         As of :class:`ResidentRows`.
     """
-    n_bytes = _BYTES * rows.density * rows.n_obs * rows.n_features
-    if device.type == "cuda" and n_bytes > _SHARE * torch.cuda.mem_get_info(device)[0]:
-        return rows
     brought = copy(rows)
-    brought.resident = ResidentRows(rows, device, where=where, kind=kind)
+    n_bytes = _BYTES * rows.density * rows.n_obs * rows.n_features
+    if device.type != "cuda" or n_bytes <= _SHARE * torch.cuda.mem_get_info(device)[0]:
+        brought.resident = ResidentRows(rows, device, where=where, kind=kind)
     return brought

@@ -49,10 +49,12 @@ def check_device(accelerator: Any, devices: Any, *, called: str = "devices", sin
         ) from error
 
 
-def is_single(accelerator: str, devices: Any) -> bool:
-    """Whether one device trains."""
+def gpu_for_counts(device: torch.device, accelerator: str, devices: Any) -> torch.device | None:
+    """Return the GPU that training may bring the counts to: the only device; None where there are several, or it is no GPU."""
+    if device.type != "cuda":
+        return None
     chosen = parse_device_args(accelerator, devices, return_device="torch")[1]
-    return chosen == 1 or (isinstance(chosen, list) and len(chosen) == 1)
+    return device if chosen == 1 or (isinstance(chosen, list) and len(chosen) == 1) else None
 
 
 def single_device(accelerator: Any, device: Any) -> Any:

@@ -20,7 +20,7 @@ from scvi.train import TrainRunner
 from plkd._files import as_path, make_folder, remove_leftovers
 from plkd.data import Cells, ModalitySpec
 from plkd.inference import run_student, run_teacher
-from plkd.model._device import check_device, is_single
+from plkd.model._device import check_device, gpu_for_counts
 from plkd.model._grow import given_split, join_earlier, raise_weights, say_forgotten
 from plkd.model._report import training_facts
 from plkd.model._unlabeled import check_other, join_unlabeled, sure_calls
@@ -238,8 +238,6 @@ class TrainingMixin:
         seconds: dict[str, float] = {}
         # Lightning moves the networks to their device only later.
         self.module.to(device)
-        if device.type == "cuda" and is_single(accelerator, devices):
-            cells = cells.brought_to(device)
         progress = bool(trainer_kwargs.get("enable_progress_bar", True))
         with _timed(seconds, "confidence"):
             left_out = self._leave_out(student, cells, split, progress=progress, checkpoint=checkpoint)
@@ -263,6 +261,7 @@ class TrainingMixin:
             "early_stopping": early_stopping,
             "accelerator": accelerator,
             "devices": devices,
+            "counts_on": gpu_for_counts(device, accelerator, devices),
             "trainer_kwargs": trainer_kwargs,
             "checkpoint": checkpoint,
         }

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from plkd.data import Cells
+from plkd.data import Cells, lying_on
 from plkd.inference import to_device
 from plkd.module import PLKDModule
 from plkd.nn import InputScaling, Student
@@ -60,7 +60,8 @@ def cross_fit(
     ------
     Number of the fold, the Student in evaluation mode, and its input scaling by kind.
     """
-    seed = zlib.crc32(folds.fold.tobytes())
+    # Cells in no fold, such as a query's, must not change what the others' Students draw.
+    seed = zlib.crc32(folds.fold[folds.fold >= 0].tobytes())
     device = module.student.head.weight.device
     constants: dict[str, InputScaling] = dict(module.scaling.items())  # type: ignore[arg-type]
     for number in range(len(folds)) if numbers is None else numbers:
@@ -94,7 +95,8 @@ def cross_fit(
                     n_steps=0,
                 ),
             ).to(device)
-            _train(plan, cells, train, training, device)
+            with lying_on(cells, device if device.type == "cuda" else None) as near:
+                _train(plan, near, train, training, device)
         yield number, network, scaling
 
 

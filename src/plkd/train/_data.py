@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import lightning.pytorch as pl
 import torch
 
-from plkd.data import Cells
+from plkd.data import Cells, lying_on
 from plkd.inference import batch_size_for
 from plkd.train._plan import n_rounds
 from plkd.train._sampler import AnySampler, BalancedSampler, DividedSampler, JoinedSampler, RepeatedSampler, n_processes
@@ -51,6 +53,16 @@ class ReferenceData(pl.LightningDataModule):
         """Let mini-batches come again once the cells have come often enough (:func:`~plkd.train._plan.n_rounds`)."""
         rounds = n_rounds(self.n_train, len(self.split.unlabeled), self.unlabeled_ratio)
         self.sampler = RepeatedSampler(self.sampler, n_rounds=rounds, seed=seed, first_epoch=first_epoch)
+
+    @contextmanager
+    def lying_on(self, device: torch.device | None) -> Iterator[None]:
+        """Make mini-batches on a device of counts that lie there; None: where they are."""
+        home = self.cells
+        with lying_on(home, device) as self.cells:
+            try:
+                yield
+            finally:
+                self.cells = home
 
     def train_dataloader(self) -> Any:
         """Shuffled, class-balanced mini-batches, unlabelled cells added; each divided between processes."""

@@ -143,6 +143,7 @@ def run_phase(
     devices: Any,
     trainer_kwargs: Mapping[str, Any],
     checkpoint: Checkpoint | None = None,
+    counts_on: torch.device | None = None,
 ) -> None:
     """Train one network, keep its best weights and add the phase to ``model.history``.
 
@@ -164,6 +165,8 @@ def run_phase(
         As in ``PLKD.train``; what the user gave in ``trainer_kwargs`` wins.
     checkpoint
         Writes the run's file after each epoch; None writes nothing.
+    counts_on
+        Device that the counts are brought to for this phase, where they fit; None leaves them where they are.
     """
     validates = data.n_val > 0
     monitor = f"{plan.phase}_{SCORE}"
@@ -214,7 +217,7 @@ def run_phase(
             runner = TrainRunner(
                 model, plan, data, max_epochs=max_epochs, accelerator=accelerator, devices=devices, **kwargs
             )
-        with _keyboard_interrupts():
+        with data.lying_on(counts_on), _keyboard_interrupts():
             runner()
     finally:
         for parameter in frozen:
