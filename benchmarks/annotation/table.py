@@ -106,10 +106,10 @@ def wide(table: pd.DataFrame, score: str, tasks: list[str]) -> str:
     sees_query = frame.index.isin(TRANSDUCTIVE)
     frame = pd.concat([frame[~sees_query], frame[sees_query].rename(lambda name: f"{name} (sees the query)")])
     frame.index.name = "method"
-    return f"\n## {score}\n\n{markdown(frame.reset_index(), DIGITS.get(score, 4))}\n"
+    return f"\n## {score}\n\n{markdown(frame.reset_index(), DIGITS.get(score, 3))}\n"
 
 
-def markdown(frame: pd.DataFrame, digits: int = 4) -> str:
+def markdown(frame: pd.DataFrame, digits: int = 3) -> str:
     """Format a frame as a Markdown table; missing numbers stay empty."""
 
     def cell(value: object) -> str:

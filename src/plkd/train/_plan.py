@@ -110,8 +110,9 @@ class PhasePlan(pl.LightningModule):
     def transfer_batch_to_device(
         self, batch: dict[str, Any], device: torch.device, dataloader_idx: int
     ) -> dict[str, Any]:
-        """Move a mini-batch; Lightning's own looks into every part of it."""
-        return to_device(batch, device)
+        """Move a mini-batch but for its cells' numbers; Lightning's own looks into every part of it."""
+        # What is mixed follows from the numbers, and to read them off a GPU would wait for all that it has to do.
+        return {**to_device(batch, device), "index": batch["index"]}
 
     def losses(self, batch: dict[str, Any]) -> dict[str, Tensor]:
         """Return the parts of the loss of a mini-batch; ``loss`` is what is minimised."""
