@@ -188,7 +188,7 @@ class DistillationPlan(PhasePlan):
             projected = student.projected(hide_features(self.module.scale(batch), self.hide_rate))
         linear = torch.stack(projected)[views[0], views[1]].float()
         if self.teacher_logits is not None:
-            return linear, self.teacher_logits[batch["index"]][views[1]]
+            return linear, self.teacher_logits[batch["index"].to(self.prior.device)][views[1]]
         with torch.no_grad():
             logits = student.head(torch.stack(student.activated(projected, dropout=False))[views[0], views[1]])
         return linear, logits.float()
@@ -199,7 +199,7 @@ class DistillationPlan(PhasePlan):
         if self.kd_weight == 0:
             return self.prior.new_empty(0)
         if drawn is None:
-            return self.teacher_logits[batch["index"]]
+            return self.teacher_logits[batch["index"].to(self.prior.device)]
         if drawn in self.answers:
             return self.answers[drawn].float()
         # Lightning puts the whole module into training mode; who teaches does not drop anything.
