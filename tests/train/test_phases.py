@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
-from types import SimpleNamespace
 
 import lightning.pytorch as pl
 import numpy as np
@@ -16,7 +14,7 @@ from plkd import presets
 from plkd.data import Cells, Modality, Rows
 from plkd.inference import run_student, run_teacher
 from plkd.nn import dense
-from plkd.train import DistillationPlan, ReferenceData, Split, TeacherPlan
+from plkd.train import DistillationPlan, ReferenceData, Split, TeacherPlan, warn_of_one_answer
 from plkd.train._plan import mini_batch_size, phase_length, plan_arguments
 from plkd.train._sampler import BalancedSampler
 
@@ -255,31 +253,6 @@ def test_rounds_of_mixtures_count_unlabelled_cells():
         assert data.sampler.n_rounds == rounds
 
 
-@pytest.mark.parametrize(
-    ("schedule", "step", "first_step", "share"),
-    [
-        ("one_cycle", 0, 0, 0.0),
-        ("one_cycle", 10, 0, 0.5),
-        ("one_cycle", 5, 10, 0.75),
-        ("one_cycle", 60, 0, 1.0),
-        ("constant", 0, 0, 1.0),
-    ],
-)
-def test_divergence_and_alignment_set_in_over_the_warm_up(make_model, schedule, step, first_step, share):
-    model = make_model()
-    settings = dataclasses.replace(presets.default.teacher_training, schedule=schedule)
-    plan = TeacherPlan(model.module, **plan_arguments(TeacherPlan, settings, n_steps=100, first_step=first_step))
-    batch = model._reference_cells()[np.arange(60)]
-    outputs = plan.outputs(batch)
-    alone = plan.training_loss(batch, *outputs)
-    plan._trainer = SimpleNamespace(global_step=step)
-    parts = plan.training_loss(batch, *outputs)
-    both = 0.1 * (parts["divergence_loss"] + parts["alignment_loss"])
-    assert float(both) > 0
-    torch.testing.assert_close(parts["loss"], parts["ce_loss"] + share * both)
-    torch.testing.assert_close(alone["loss"], parts["ce_loss"] + both)  # outside of a run
-
-
 def test_a_student_of_mixtures_has_more_epochs():
     assert phase_length(None, "student", 6) == (67, 402)
     assert phase_length(None, "distillation", 6) == (134, 804)
@@ -433,3 +406,29 @@ def test_losses_of_an_epoch_are_means_over_its_cells(make_model, train, stop_aft
         expected = [np.average([p[name] for p, _ in e], weights=[n for _, n in e]) for e in of_teacher]
         np.testing.assert_allclose(model.history[f"teacher_{name}_train"].iloc[:, 0], expected, rtol=1e-5)
     np.testing.assert_allclose(steps.seen[:2], model.history["teacher_loss_train"].iloc[:, 0], rtol=1e-6)
+
+
+@pytest.mark.parametrize(("bias", "phase"), [(50.0, "teacher"), (0.0, None)])
+def test_a_network_that_calls_all_cells_by_one_label_is_told(make_model, train, caplog, bias, phase):
+    class Stuck(pl.Callback):
+        def on_train_end(self, trainer, pl_module):
+            if pl_module.phase == "teacher":
+                pl_module.network.head.bias.data[0] += bias
+
+    with caplog.at_level(logging.WARNING, logger="plkd"):
+        train(
+            make_model(),
+            13,
+            callbacks=[Stuck()],
+            plan_kwargs={"teacher": {"lr": 1e-2}, "student": {"lr": 1e-2}},
+            batch_size=16,
+        )
+    told = [record.getMessage() for record in caplog.records if "by one label" in record.getMessage()]
+    assert [message.split()[1] for message in told][:1] == ([phase] if phase else [])
+    assert all("alignment_weight" in message and "3 labels" in message for message in told)
+
+
+def test_cells_of_one_label_may_all_be_called_so(caplog):
+    with caplog.at_level(logging.WARNING, logger="plkd"):
+        warn_of_one_answer(np.eye(3)[[1, 1]], np.array([1, 1]), "teacher")
+    assert not caplog.records

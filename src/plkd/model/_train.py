@@ -36,6 +36,7 @@ from plkd.train import (
     check_converged,
     feature_weights,
     run_phase,
+    warn_of_one_answer,
 )
 from plkd.train._check import check_settings, check_split
 from plkd.train._checkpoint import (
@@ -381,10 +382,14 @@ class TrainingMixin:
         names = [spec.called for spec in self._specs]
         try:
             phase = "teacher" if network is self.module.teacher else "student"
-            check_converged(network, logits_of(split.train[:_SOME]), phase)
+            # Spread over all: cells of one label may lie together.
+            some = split.train[:: -(-len(split.train) // _SOME)]
+            logits = logits_of(some)
+            check_converged(network, logits, phase)
         except RuntimeError:
             self.is_trained_ = False  # nor is a model that was trained before any more
             raise
+        warn_of_one_answer(logits, cells.labels[some], phase)
         set_gains(network.gain, logits_of, cells.labels, cells.measured(), split.validation, names)
 
     def _train_student(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from plkd.train._cross_fit import cross_fit
 from plkd.train._data import ReferenceData
 from plkd.train._distillation_plan import DistillationPlan
-from plkd.train._diverged import check_converged
+from plkd.train._diverged import check_converged, warn_of_one_answer
 from plkd.train._folds import Folds, make_folds
 from plkd.train._runner import run_phase
 from plkd.train._split import Split, split_cells
@@ -19,6 +19,7 @@ __all__ = [
     "Split",
     "TeacherPlan",
     "check_converged",
+    "warn_of_one_answer",
     "cross_fit",
     "feature_weights",
     "make_folds",

@@ -203,13 +203,6 @@ class PhasePlan(pl.LightningModule):
         elif gradient_clip_val:
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), gradient_clip_val)
 
-    def warmed_up(self) -> float:
-        """Return how far the warm-up of the learning rate has come, in [0, 1]; 1 where the schedule has none, and outside of a run."""
-        if self.schedule != "one_cycle" or self._trainer is None:
-            return 1.0
-        done = self.first_step + self._trainer.global_step
-        return min(done / max(WARMUP_SHARE * self.n_steps, 1), 1.0)
-
     def lr_share(self, step: int) -> float:
         """Return the share of ``lr`` in force at a step of this phase."""
         done = min((self.first_step + step) / max(self.n_steps, 1), 1.0)
