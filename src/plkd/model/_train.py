@@ -50,7 +50,7 @@ from plkd.train._checkpoint import (
 )
 from plkd.train._gains import set_gains
 from plkd.train._kept_split import choose_split
-from plkd.train._plan import mini_batch_size, phase_length, plan_arguments
+from plkd.train._plan import phase_length, plan_arguments
 from plkd.train._runner import merge_plan_kwargs, merge_trainer_kwargs, own_callbacks
 from plkd.train._sampler import label_prior
 from plkd.train._seeded import new_seed
@@ -355,7 +355,7 @@ class TrainingMixin:
     ) -> None:
         # What it would make of a batch without any label is a guess, which alignment and divergence would drive home.
         known = split.unlabeled[np.isin(cells.batch[split.unlabeled], cells.batch[split.train])]
-        data = _data(settings, cells, dataclasses.replace(split, unlabeled=known))
+        data = ReferenceData.of(settings, cells, dataclasses.replace(split, unlabeled=known))
         epochs, n_steps = phase_length(settings.max_epochs, "teacher", len(data.sampler))
         plan = TeacherPlan(
             self.module,
@@ -406,9 +406,10 @@ class TrainingMixin:
         between_batches = settings.alignment_weight if unlabeled and len(np.unique(cells.batch)) > 1 else 0.0
         between_modalities = settings.modality_alignment_weight if len(self._specs) > 1 else 0.0
         if unlabeled and settings.kd_weight > 0 and settings.self_training is not None:
-            called = self._sure_calls(cells, split, settings.self_training)
+            asked = np.union1d(split.validation, split.unlabeled)
+            called = sure_calls(self._teacher_logits(cells, asked), cells.labels, split, settings.self_training)
             cells = cells.relabelled(np.where(called >= 0, called, cells.labels))
-        data = _data(settings, cells, split)
+        data = ReferenceData.of(settings, cells, split)
         length = "distillation" if mixed else "student"
         epochs, n_steps = phase_length(settings.max_epochs, length, len(data.sampler))
         # Mixtures are read as they are made; of the cells themselves the Teacher is asked once, where that is of use.
@@ -445,10 +446,6 @@ class TrainingMixin:
         self._set_gains(
             module.student, cells, split, lambda some: run_student(scaling, module.student, cells, some).logits
         )
-
-    def _sure_calls(self, cells: Cells, split: Split, least: float) -> np.ndarray:
-        asked = np.union1d(split.validation, split.unlabeled)
-        return sure_calls(self._teacher_logits(cells, asked), cells.labels, split, least)
 
     def _teacher_logits(self, cells: Cells, asked: np.ndarray) -> np.ndarray:
         """Return the Teacher's logits by cell number, shape ``(n_obs, n_labels)``; 0 for cells that it is not asked of."""
@@ -493,16 +490,6 @@ def _timed(seconds: dict[str, float], phase: str) -> Iterator[None]:
     start = time.perf_counter()
     yield
     seconds[phase] = time.perf_counter() - start
-
-
-def _data(settings: TeacherTraining | StudentTraining, cells: Cells, split: Split) -> ReferenceData:
-    return ReferenceData(
-        cells,
-        split,
-        batch_size=mini_batch_size(settings.batch_size, len(split.train)),
-        balance=settings.balance,
-        unlabeled_ratio=settings.unlabeled_ratio,
-    )
 
 
 def _done(resumed: dict[str, Any] | None) -> dict[str, Any]:

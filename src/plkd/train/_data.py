@@ -11,7 +11,8 @@ import torch
 
 from plkd.data import Cells, lying_on
 from plkd.inference import batch_size_for
-from plkd.train._plan import n_rounds
+from plkd.presets import StudentTraining, TeacherTraining
+from plkd.train._plan import mini_batch_size, n_rounds
 from plkd.train._sampler import AnySampler, BalancedSampler, DividedSampler, JoinedSampler, RepeatedSampler, n_processes
 from plkd.train._split import Split
 
@@ -48,6 +49,12 @@ class ReferenceData(pl.LightningDataModule):
         # The names scvi-tools' TrainRunner reads.
         self.train_idx, self.val_idx, self.test_idx = split.train, split.validation, split.test
         self.n_train, self.n_val = len(split.train), len(split.validation)
+
+    @classmethod
+    def of(cls, settings: TeacherTraining | StudentTraining, cells: Cells, split: Split) -> ReferenceData:
+        """Return the mini-batches that a phase's settings ask for."""
+        size = mini_batch_size(settings.batch_size, len(split.train))
+        return cls(cells, split, batch_size=size, balance=settings.balance, unlabeled_ratio=settings.unlabeled_ratio)
 
     def repeat(self, seed: int, first_epoch: int) -> None:
         """Let mini-batches come again once the cells have come often enough (:func:`~plkd.train._plan.n_rounds`)."""
