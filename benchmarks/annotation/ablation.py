@@ -55,7 +55,7 @@ def predict(level: Level, task: Task, seed: int) -> dict[str, Prediction]:
     """Fit plkd with one setting changed and ask Student and Teacher."""
     preset = presets.default.replace(confidence={"n_folds": 0}, **level.preset)
     told = {"learned": lambda: None, "gene sets": lambda: task.gene_sets, "random": lambda: random_sets(task, seed)}
-    teacher = preset.student_training.kd_weight > 0
+    teacher = preset.student_training.kd_weight != 0
     return ours.answers(task, seed, level.name, teacher=teacher, patterns=told[level.patterns](), preset=preset)
 
 
@@ -123,7 +123,7 @@ def main() -> None:
         for level in levels
         if level.name in args.levels
         for network in ours.NETWORKS
-        if not network or level.preset.get("student_training", {}).get("kd_weight", 1.0) > 0
+        if not network or level.preset.get("student_training", {}).get("kd_weight") != 0
     }
     if not args.table:
         run.run(specs(), list(methods), args.seeds, args.out, known=methods)

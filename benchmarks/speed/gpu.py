@@ -35,7 +35,7 @@ def plans(model: PLKD, prior: np.ndarray) -> dict[str, TeacherPlan | Distillatio
     teacher, student = presets.default.teacher_training, presets.default.student_training
     common = ("lr", "weight_decay", "optimizer", "schedule", "hide_rate", "label_smoothing")
     own = ("divergence", "divergence_weight", "alignment_weight", "modality_dropout")
-    theirs = ("kd_weight", "temperature", "mixup", "entropy", "entropy_weight")
+    theirs = ("temperature", "mixup", "entropy", "entropy_weight")
     return {
         "teacher": TeacherPlan(
             model.module, n_steps=1000, **{name: getattr(teacher, name) for name in (*common, *own)}
@@ -45,6 +45,7 @@ def plans(model: PLKD, prior: np.ndarray) -> dict[str, TeacherPlan | Distillatio
             None,
             torch.as_tensor(prior, dtype=torch.float32),
             n_steps=1000,
+            kd_weight=1.0,
             # Nothing is aligned where all cells have labels and one modality.
             alignment_weight=0.0,
             modality_alignment_weight=0.0,

@@ -153,8 +153,9 @@ class StudentTraining(_PhaseTraining):
     Attributes
     ----------
     kd_weight, temperature
-        Share of the distillation in the loss, the labels have the rest; temperature of its probabilities. With ``kd_weight=0`` no
-        Teacher is trained.
+        Share of the distillation in the loss, the labels have the rest; temperature of its probabilities. None: all of it, or
+        nothing where half of the labels have fewer than eight training cells, of which a Teacher learns less than they say. With
+        ``kd_weight=0`` no Teacher is trained.
     mixup
         The Teacher teaches on mixtures of two cells whose shares are drawn from a beta distribution of this alpha. 0: on the cells
         themselves, its answers computed once.
@@ -169,7 +170,7 @@ class StudentTraining(_PhaseTraining):
     hide_rate: float = 0.25
     label_smoothing: float = 0.1
     patience: int = 200
-    kd_weight: float = 1.0
+    kd_weight: float | None = None
     temperature: float = 1.0
     mixup: float = 1.0
     entropy: Literal["prior", "released"] = "prior"

@@ -3,8 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from plkd import PLKD
 from plkd.train import split_cells
-from plkd.train._split import warn_of_few_cells
+from plkd.train._split import share_of_teacher
 
 RNG = np.random.default_rng
 
@@ -151,25 +152,40 @@ def test_a_batch_that_alone_has_a_modality_is_never_held_out():
 @pytest.mark.parametrize(
     ("counts", "said"),
     [
-        ([4, 4, 4], "4 training cells"),
+        ([7, 7, 7], "7 training cells"),
         ([1, 3, 50], "3 training cells"),
-        ([4, 5, 6], ""),
+        ([7, 8, 9], ""),
         ([1, 20, 30], ""),
-        ([2, 4, 6, 8], ""),
+        ([2, 7, 9, 11], ""),
+        ([], ""),
     ],
 )
-def test_few_cells_for_half_of_the_labels_are_said(counts, said, caplog):
+def test_few_cells_for_half_of_the_labels_leave_the_student_to_these(counts, said, caplog):
     with caplog.at_level("WARNING", logger="plkd"):
-        warn_of_few_cells(np.repeat(np.arange(len(counts)), counts))
+        share = share_of_teacher(np.repeat(np.arange(len(counts)), counts))
     assert (said in caplog.text) if said else not caplog.text
-    assert not said or 'plan_kwargs={"student": {"kd_weight": 0}}' in caplog.text
+    assert share == (0.0 if said else 1.0)
+    assert not said or 'plan_kwargs={"student": {"kd_weight": 1}}' in caplog.text
 
 
-@pytest.mark.parametrize(("kd_weight", "expected"), [(1.0, 1), (0, 0)])
-def test_training_says_it_where_a_teacher_is_trained(make_adata, make_model, train, caplog, kd_weight, expected):
-    adata = make_adata(60)
-    kept = adata.obs.groupby("cell_type", observed=True).head(3).index
+@pytest.mark.parametrize(
+    ("n_cells", "kd_weight", "said", "distilled"), [(3, None, 1, False), (3, 1.0, 0, True), (20, None, 0, True)]
+)
+def test_a_teacher_of_few_cells_is_there_but_does_not_teach(
+    make_adata, make_model, train, caplog, n_cells, kd_weight, said, distilled
+):
+    adata = make_adata(90)
+    kept = adata.obs.groupby("cell_type", observed=True).head(n_cells).index
     model = make_model(adata[kept].copy())
     with caplog.at_level("WARNING", logger="plkd"):
-        train(model, 1, plan_kwargs={"student": {"kd_weight": kd_weight}})
-    assert caplog.text.count("the Teacher learns little from so few") == expected
+        train(model, 2, plan_kwargs={"student": {"kd_weight": kd_weight}})
+    assert caplog.text.count("learns from the labels alone") == said
+    assert ("student_kd_loss_train" in model.history) is distilled
+    assert ("student_ce_loss_train" in model.history) is not distilled
+    assert len(model.predict(model="teacher")) == len(kept)
+
+
+def test_a_model_that_learns_on_from_few_cells_has_a_teacher_that_knows_more(make_adata, trained, train):
+    adata = make_adata(60, seed=1)
+    few = adata[adata.obs.groupby("cell_type", observed=True).head(3).index].copy()
+    assert "student_kd_loss_train" in train(PLKD.load_query_data(few, trained), 1).history

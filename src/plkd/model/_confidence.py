@@ -202,7 +202,9 @@ class ConfidenceMixin:
             )
         return doubtful
 
-    def _fit_confidence(self, left_out: LeftOut | None, cells: Cells, split: Split, *, teacher: bool) -> None:
+    def _fit_confidence(
+        self, left_out: LeftOut | None, cells: Cells, split: Split, *, teacher: bool, distilled: bool
+    ) -> None:
         """Calibrate the trained networks by what was found of the cells left out."""
         self.confidence_ = self.held_out_ = None
         if left_out is None:
@@ -223,7 +225,7 @@ class ConfidenceMixin:
                 centres,
                 allowance=allowance,
             )
-            if teacher:
+            if distilled:
                 parts[subset] = self._as_sure(parts[subset], found, cells, subset, split)
         note = left_out.note + (f"; one batch: confidence lowered by {allowance:.0%}" if allowance else "")
         profiles = _profiles(self._scaling(), cells, split.train, self.module.n_labels)

@@ -54,7 +54,7 @@ from plkd.train._plan import phase_length, plan_arguments
 from plkd.train._runner import merge_plan_kwargs, merge_trainer_kwargs, own_callbacks
 from plkd.train._sampler import label_prior
 from plkd.train._seeded import new_seed
-from plkd.train._split import warn_of_few_cells
+from plkd.train._split import share_of_teacher
 
 logger = logging.getLogger("plkd")
 
@@ -266,17 +266,21 @@ class TrainingMixin:
             "trainer_kwargs": trainer_kwargs,
             "checkpoint": checkpoint,
         }
-        if student.kd_weight > 0 and (resumed is None or resumed["phase"] == "teacher"):
-            if not (self.is_trained_ or self.grown_):
-                warn_of_few_cells(cells.labels[split.train])
+        # Asked for 0, there is no Teacher; where labels have few cells it is there to be asked, but does not teach.
+        share, has_teacher = student.kd_weight, student.kd_weight != 0
+        if share is None:
+            # A model that learns on has a Teacher that knows more cells than these.
+            share = 1.0 if self.grown_ else share_of_teacher(cells.labels[split.train])
+        student = dataclasses.replace(student, kd_weight=share)
+        if has_teacher and (resumed is None or resumed["phase"] == "teacher"):
             with_copies = {**common, "trainer_kwargs": own_callbacks(trainer_kwargs)}
             with _timed(seconds, "teacher"):
                 self._train_teacher(teacher, cells, split, with_copies, resumed)
             resumed = None
         with _timed(seconds, "student"):
             self._train_student(student, cells, split, common, resumed)
-        self._fit_confidence(left_out, cells, split, teacher=student.kd_weight > 0)
-        if student.kd_weight == 0 and self.confidence_ is not None:
+        self._fit_confidence(left_out, cells, split, teacher=has_teacher, distilled=share > 0)
+        if not has_teacher and self.confidence_ is not None:
             self.confidence_["teacher"] = of_teacher  # it is as it was
         self.training_ = training_facts(
             reference, self.labels, split, seconds=seconds, device=self.module.student.head.weight.device
@@ -400,12 +404,13 @@ class TrainingMixin:
         common: dict[str, Any],
         resumed: dict[str, Any] | None,
     ) -> None:
-        mixed = settings.kd_weight > 0 and settings.mixup > 0
+        distilled = settings.kd_weight != 0
+        mixed = distilled and settings.mixup > 0
         module = self.module
         unlabeled = settings.unlabeled_ratio > 0 and len(split.unlabeled) > 0
         between_batches = settings.alignment_weight if unlabeled and len(np.unique(cells.batch)) > 1 else 0.0
         between_modalities = settings.modality_alignment_weight if len(self._specs) > 1 else 0.0
-        if unlabeled and settings.kd_weight > 0 and settings.self_training is not None:
+        if unlabeled and distilled and settings.self_training is not None:
             asked = np.union1d(split.validation, split.unlabeled)
             called = sure_calls(self._teacher_logits(cells, asked), cells.labels, split, settings.self_training)
             cells = cells.relabelled(np.where(called >= 0, called, cells.labels))
@@ -416,7 +421,7 @@ class TrainingMixin:
         guessed = unlabeled and (not mixed or between_batches > 0 or between_modalities > 0)
         pupils = np.union1d(split.unlabeled if guessed else [], [] if mixed else split.train).astype(np.int64)
         logits = None
-        if settings.kd_weight > 0 and len(pupils):
+        if distilled and len(pupils):
             logits = torch.from_numpy(self._teacher_logits(cells, pupils))
         prior = label_prior(cells.labels[split.train], module.n_labels, settings.balance)
         plan = DistillationPlan(

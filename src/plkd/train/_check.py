@@ -49,7 +49,7 @@ _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "hide_rate": (lambda v: is_number(v, 0, 1), "a number in [0, 1]"),
     "modality_dropout": (lambda v: is_number(v, 0, 1), "a number in [0, 1]"),
     "mixup": (lambda v: is_number(v, 0, 1000), "a number from 0 to 1000"),
-    "kd_weight": (lambda v: is_number(v, 0, 1), "a number in [0, 1]"),
+    "kd_weight": (lambda v: v is None or is_number(v, 0, 1), "a number in [0, 1], or None to choose it"),
     "label_smoothing": (lambda v: is_number(v, 0, 1) and v < 1, "a number in [0, 1)"),
     "weight_decay": (lambda v: is_number(v, 0), "a number of at least 0"),
     "divergence_weight": (lambda v: is_number(v, 0), "a number of at least 0"),

@@ -13,7 +13,7 @@ import numpy as np
 logger = logging.getLogger("plkd")
 
 #: Of fewer training cells per label the Teacher learns less than a Student on the labels alone.
-_TEACHABLE = 5
+_TEACHABLE = 8
 #: A batch is held out only if every label and every modality keeps this share of its cells in training.
 KEPT_SHARE = 0.9
 
@@ -180,19 +180,21 @@ def _numbers(part: Any, n_obs: int) -> np.ndarray:
     return part.astype(np.int64)
 
 
-def warn_of_few_cells(labels: np.ndarray) -> None:
-    """Say that a Teacher learns little where half of the labels have fewer than five training cells.
+def share_of_teacher(labels: np.ndarray) -> float:
+    """Return the share of the distillation in the Student's loss where none is given: 1, and 0 where most labels have few cells.
 
     Parameters
     ----------
     labels
         Label codes of the training cells, shape ``(n_obs,)``.
     """
-    median = float(np.median(np.unique(labels, return_counts=True)[1])) if len(labels) else 0.0
-    if median < _TEACHABLE:
-        logger.warning(
-            "Half of the labels have %g training cells or fewer: the Teacher learns little from so few, and the Student with it. "
-            "Label more cells, or let the Student learn from the labels alone: "
-            '`model.train(plan_kwargs={"student": {"kd_weight": 0}})`.',
-            median,
-        )
+    median = float(np.median(np.unique(labels, return_counts=True)[1])) if len(labels) else math.inf
+    if median >= _TEACHABLE:
+        return 1.0
+    logger.warning(
+        "Half of the labels have %g training cells or fewer: the Student learns from the labels alone, since of so few the Teacher "
+        "learns less than they say. Label more cells, or distil all the same: "
+        '`model.train(plan_kwargs={"student": {"kd_weight": 1}})`.',
+        median,
+    )
+    return 0.0
