@@ -129,6 +129,9 @@ class TeacherTraining(_PhaseTraining):
         Unlabelled cells, of the reference and of ``train(unlabeled=)``, that join a training mini-batch for each labelled
         one; 0 leaves them out. The Teacher sees none of batches without a labelled training cell, such as those of
         ``train(unlabeled=)``; they teach the Student alone.
+    divergence_weight, alignment_weight
+        Weights of the divergence of labels and of the alignment of batches; with ``schedule="one_cycle"`` they set in over the first
+        twentieth of the steps.
     modality_dropout
         Share of the training cells with several modalities from which some of them are hidden.
     clip_norm

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
+from types import SimpleNamespace
 
 import lightning.pytorch as pl
 import numpy as np
@@ -251,6 +253,32 @@ def test_rounds_of_mixtures_count_unlabelled_cells():
         data.repeat(seed=0, first_epoch=0)
         # Three times 8,900 cells, a hundred in an epoch; 16,384 mixtures of a hundred cells.
         assert data.sampler.n_rounds == rounds
+
+
+@pytest.mark.parametrize(
+    ("schedule", "step", "first_step", "share"),
+    [
+        ("one_cycle", 0, 0, 0.0),
+        ("one_cycle", 5, 0, 0.5),
+        ("one_cycle", 2, 6, 0.8),
+        ("one_cycle", 60, 0, 1.0),
+        ("constant", 0, 0, 1.0),
+        ("cosine", 0, 0, 1.0),
+    ],
+)
+def test_divergence_and_alignment_set_in_over_the_first_twentieth(make_model, schedule, step, first_step, share):
+    model = make_model()
+    settings = dataclasses.replace(presets.default.teacher_training, schedule=schedule)
+    plan = TeacherPlan(model.module, **plan_arguments(TeacherPlan, settings, n_steps=200, first_step=first_step))
+    batch = model._reference_cells()[np.arange(60)]
+    outputs = plan.outputs(batch)
+    alone = plan.training_loss(batch, *outputs)
+    plan._trainer = SimpleNamespace(global_step=step)
+    parts = plan.training_loss(batch, *outputs)
+    both = 0.1 * (parts["divergence_loss"] + parts["alignment_loss"])
+    assert float(both) > 0
+    torch.testing.assert_close(parts["loss"], parts["ce_loss"] + share * both)
+    torch.testing.assert_close(alone["loss"], parts["ce_loss"] + both)  # outside of a run
 
 
 def test_a_student_of_mixtures_has_more_epochs():

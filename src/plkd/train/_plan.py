@@ -21,6 +21,8 @@ from plkd.train._augment import hide_features
 
 #: Share of the steps that the one-cycle schedule spends on the way up.
 WARMUP_SHARE = 0.2
+#: Share of the steps over which the parts of a loss that :meth:`PhasePlan.set_in` weighs come in.
+SET_IN_SHARE = 0.05
 #: Optimiser steps that a phase aims at where max_epochs is None, and the bounds of the epochs that gives.
 _STEPS = {"teacher": 600, "student": 400, "distillation": 800}
 _EPOCHS = {"teacher": (10, 100), "student": (10, 100), "distillation": (20, 200)}
@@ -202,6 +204,12 @@ class PhasePlan(pl.LightningModule):
             torch.nn.utils.clip_grad_value_(self.network.parameters(), gradient_clip_val)
         elif gradient_clip_val:
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), gradient_clip_val)
+
+    def set_in(self) -> float:
+        """Return how far losses that follow others have set in, in [0, 1]; 1 where ``schedule`` isn't ``"one_cycle"``, and outside of a run."""
+        if self.schedule != "one_cycle" or self._trainer is None:
+            return 1.0
+        return min((self.first_step + self._trainer.global_step) / max(SET_IN_SHARE * self.n_steps, 1), 1.0)
 
     def lr_share(self, step: int) -> float:
         """Return the share of ``lr`` in force at a step of this phase."""

@@ -16,6 +16,8 @@ from plkd.train._plan import PhasePlan
 class TeacherPlan(PhasePlan):
     """Cross-entropy + ``divergence_weight`` * divergence + ``alignment_weight`` * alignment.
 
+    The last two set in over the first steps: before the Teacher tells labels apart, all cells in one place is what they are least for.
+
     Parameters
     ----------
     module
@@ -57,7 +59,7 @@ class TeacherPlan(PhasePlan):
 
     def training_loss(self, batch: dict[str, Any], logits: Tensor, latent: Tensor) -> dict[str, Tensor]:  # type: ignore[override]
         """Return the loss and its parts."""
-        labels = batch["labels"]
+        labels, set_in = batch["labels"], self.set_in()
         # Of several processes one may have no labelled cell, and a mean of none is no number.
         total = F.cross_entropy(logits, labels, ignore_index=-1, label_smoothing=self.label_smoothing, reduction="sum")
         parts = {"ce_loss": total / (labels >= 0).sum().clamp_min(1)}
@@ -69,10 +71,10 @@ class TeacherPlan(PhasePlan):
                 if released
                 else divergence_loss(latent, logits.softmax(dim=-1))
             )
-            loss = loss + self.divergence_weight * parts["divergence_loss"]
+            loss = loss + set_in * self.divergence_weight * parts["divergence_loss"]
         if self.alignment_weight:
             parts["alignment_loss"] = alignment_loss(latent, label_probabilities(labels, logits), batch["batch"])
-            loss = loss + self.alignment_weight * parts["alignment_loss"]
+            loss = loss + set_in * self.alignment_weight * parts["alignment_loss"]
         return {"loss": loss, **parts}
 
     def validation_logits(self, batch: dict[str, Any]) -> Tensor:
