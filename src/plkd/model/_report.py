@@ -198,7 +198,7 @@ class ReportMixin:
 
 
 def training_facts(
-    cells: Cells, labels: Sequence[str], split: Split, *, seconds: dict[str, float], device: Any
+    cells: Cells, labels: Sequence[str], split: Split, *, seconds: dict[str, float], device: Any, kd_weight: float
 ) -> dict[str, Any]:
     """Return what a report says of the reference and of training, in plain values.
 
@@ -214,6 +214,8 @@ def training_facts(
         What each phase took.
     device
         What it ran on.
+    kd_weight
+        Share of the distillation in the Student's loss.
     """
     n_cells = np.bincount(cells.labels[cells.labels >= 0], minlength=len(labels))
     few = {label: int(n) for label, n in zip(labels, n_cells, strict=True) if n < _FEW}
@@ -224,7 +226,7 @@ def training_facts(
             f"labels of fewer than {_FEW} cells": few,
         },
         "labels": {label: int(n) for label, n in zip(labels, n_cells, strict=True)},
-        "training": {"seconds": seconds, "device": str(device)},
+        "training": {"seconds": seconds, "device": str(device), "kd_weight": kd_weight},
         "dropped": {
             "cells without a label": int((cells.labels < 0).sum()),
             "cells with a doubtful label": len(split.doubtful),

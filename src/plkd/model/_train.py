@@ -269,8 +269,8 @@ class TrainingMixin:
         # Asked for 0, there is no Teacher; where labels have few cells it is there to be asked, but does not teach.
         share, has_teacher = student.kd_weight, student.kd_weight != 0
         if share is None:
-            # A model that learns on has a Teacher that knows more cells than these.
-            share = 1.0 if self.grown_ else share_of_teacher(cells.labels[split.train])
+            # Who asks for self-training asks for the Teacher.
+            share = share_of_teacher(cells.labels[split.train]) if student.self_training is None else 1.0
         student = dataclasses.replace(student, kd_weight=share)
         if has_teacher and (resumed is None or resumed["phase"] == "teacher"):
             with_copies = {**common, "trainer_kwargs": own_callbacks(trainer_kwargs)}
@@ -283,7 +283,12 @@ class TrainingMixin:
         if not has_teacher and self.confidence_ is not None:
             self.confidence_["teacher"] = of_teacher  # it is as it was
         self.training_ = training_facts(
-            reference, self.labels, split, seconds=seconds, device=self.module.student.head.weight.device
+            reference,
+            self.labels,
+            split,
+            seconds=seconds,
+            device=self.module.student.head.weight.device,
+            kd_weight=share,
         )
         self.is_trained_, self.grown_ = True, False
         # Cells of other data sets are numbered behind the reference's, and none of its.

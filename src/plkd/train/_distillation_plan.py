@@ -56,7 +56,7 @@ class DistillationPlan(PhasePlan):
     teacher_logits
         The Teacher's logits for the clean cells, shape ``(n_obs, n_labels)``, computed once: they teach where cells are not mixed,
         and stand for the labels of unlabelled cells in the alignment, where the Student's own would confirm themselves. None where
-        there is no Teacher, and where cells are mixed and all have labels.
+        no Teacher teaches, and where cells are mixed and all have labels.
     prior
         Label shares as the training loader draws them, shape ``(n_labels,)``.
     kd_weight

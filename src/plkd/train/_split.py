@@ -12,8 +12,8 @@ import numpy as np
 
 logger = logging.getLogger("plkd")
 
-#: Of fewer training cells per label the Teacher learns less than a Student on the labels alone.
-_TEACHABLE = 8
+#: Of fewer training cells per label, on average, the Teacher learns less than a Student on the labels alone.
+_TEACHABLE = 7
 #: A batch is held out only if every label and every modality keeps this share of its cells in training.
 KEPT_SHARE = 0.9
 
@@ -181,20 +181,22 @@ def _numbers(part: Any, n_obs: int) -> np.ndarray:
 
 
 def share_of_teacher(labels: np.ndarray) -> float:
-    """Return the share of the distillation in the Student's loss where none is given: 1, and 0 where most labels have few cells.
+    """Return the share of the distillation in the Student's loss where none is given: 1, and 0, with a warning, where labels have few cells.
 
     Parameters
     ----------
     labels
         Label codes of the training cells, shape ``(n_obs,)``.
     """
-    median = float(np.median(np.unique(labels, return_counts=True)[1])) if len(labels) else math.inf
-    if median >= _TEACHABLE:
+    # The mean, so that many rare labels beside large ones do not count as few cells.
+    each = len(labels) / max(len(np.unique(labels)), 1)
+    if not len(labels) or each >= _TEACHABLE:
         return 1.0
     logger.warning(
-        "Half of the labels have %g training cells or fewer: the Student learns from the labels alone, since of so few the Teacher "
-        "learns less than they say. Label more cells, or distil all the same: "
+        "A label has %.3g training cells on average: the Student learns from the labels alone, since of fewer than %d the Teacher learns "
+        "less than they say. Label more cells, or distil all the same: "
         '`model.train(plan_kwargs={"student": {"kd_weight": 1}})`.',
-        median,
+        each,
+        _TEACHABLE,
     )
     return 0.0
