@@ -106,6 +106,15 @@ def test_mixtures_come_again_as_if_nothing_had_happened(make_model, train, tmp_p
     assert_same(train(make_model(preset=PLAIN), 4, plan_kwargs=PLANS, checkpoint_dir=tmp_path), whole)
 
 
+def test_losses_that_set_in_go_on_from_where_they_were(make_model, train, tmp_path, monkeypatch):
+    monkeypatch.setattr("plkd.train._plan.SET_IN_SHARE", 1.0)
+    plans = {"teacher": {"lr": 0.05, "schedule": "one_cycle", "divergence_weight": 1.0, "alignment_weight": 1.0}}
+    whole = train(make_model(preset=PLAIN), 4, plan_kwargs=plans)
+    with pytest.raises(RuntimeError):
+        train(make_model(preset=PLAIN), 4, plan_kwargs=plans, checkpoint_dir=tmp_path, callbacks=[Stop("teacher", 2)])
+    assert_same(train(make_model(preset=PLAIN), 4, plan_kwargs=plans, checkpoint_dir=tmp_path), whole)
+
+
 def test_same_model_goes_on_too(make_model, train, whole, tmp_path):
     model = make_model(preset=PLAIN)
     with pytest.raises(RuntimeError, match="power cut"):
