@@ -22,11 +22,14 @@ from anndata.io import sparse_dataset, write_elem
 _CELLS_AT_A_TIME = 20_000
 
 
-def add_arguments(parser: argparse.ArgumentParser, file: str = "pbmc3k_10xv1.h5ad") -> None:
-    """Add the arguments of :func:`read_reference`."""
+def add_arguments(
+    parser: argparse.ArgumentParser, file: str = "pbmc3k_10xv1.h5ad", *, several_genes: bool = False
+) -> None:
+    """Add the arguments of :func:`read_reference`; with ``several_genes`` their number is a list."""
     parser.add_argument("--file", default=file, help="of the data folder; its counts are imitated")
     parser.add_argument("--labels-key", default="cell_type")
-    parser.add_argument("--genes", type=int, default=3000)
+    genes = {"nargs": "+", "default": [3000]} if several_genes else {"default": 3000}
+    parser.add_argument("--genes", type=int, **genes)
 
 
 def read_reference(file: str, labels_key: str, n_genes: int) -> ad.AnnData:

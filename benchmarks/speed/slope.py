@@ -1,9 +1,10 @@
-"""Cost of training against cells: seconds of each phase, peak memory, and the slope of log time against log cells.
+"""Cost against cells and against genes: seconds of training by phase and of annotation, peak memory, and slopes of log time.
 
     PLKD_DATA=/path/to/data python -m benchmarks.speed.slope --cells 10000 30000 100000
+    PLKD_DATA=/path/to/data python -m benchmarks.speed.slope --cells 10000 --genes 1000 3000 10000
 
 References are simulated atlases of four batches with the counts and the labels of a file; each size is trained once, with the package's
-defaults, in a process of its own.
+defaults, in a process of its own, which then annotates its reference.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import json
 import math
 import subprocess
 import sys
+from collections.abc import Mapping
 from time import perf_counter
 from typing import Any
 
@@ -26,53 +28,79 @@ from benchmarks.speed.measure import peak_mib
 from plkd import PLKD
 
 _BATCHES = 4
+#: What is timed, by the name it has in the output.
+TIMED = ("training", "annotation")
+
+#: Cells and genes.
+Size = tuple[int, int]
 
 
-def trained(args: argparse.Namespace, n_cells: int) -> dict[str, Any]:
-    """Train on so many cells; return seconds, whole and by phase, and MiB at the highest, before training, and of the counts."""
-    real = atlas.read_reference(args.file, args.labels_key, args.genes)
+def measured(args: argparse.Namespace, size: Size) -> dict[str, Any]:
+    """Train and annotate an atlas; return seconds, and MiB at the highest, before training, and of the counts."""
+    n_cells, n_genes = size
+    real = atlas.read_reference(args.file, args.labels_key, n_genes)
     cells = atlas.in_memory(real, args.labels_key, n_cells, seed=0)
     cells.obs["batch"] = np.random.default_rng(1).integers(0, _BATCHES, n_cells).astype(str)
     PLKD.setup_anndata(cells, labels_key=args.labels_key, batch_key="batch")
     model, before, start = PLKD(cells), peak_mib(), perf_counter()
     model.train(enable_progress_bar=False, enable_model_summary=False)
-    whole = perf_counter() - start
+    training, peak, start = perf_counter() - start, peak_mib(), perf_counter()
+    model.predict(cells)
+    annotation = perf_counter() - start
     counts = sum(part.nbytes for part in (cells.X.data, cells.X.indices, cells.X.indptr)) / 2**20
     assert model.training_ is not None
     phases = model.training_["training"]["seconds"]
-    return {"whole": whole, **phases, "peak": peak_mib(), "before": before, "counts": counts}
+    return {"training": training, "annotation": annotation, **phases, "peak": peak, "before": before, "counts": counts}
 
 
-def apart(args: argparse.Namespace, n_cells: int) -> dict[str, Any]:
-    """Return what :func:`trained` does, of a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.speed.slope", *sys.argv[1:], "--alone", str(n_cells)]
+def apart(size: Size) -> dict[str, Any]:
+    """Return what :func:`measured` does, of a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.speed.slope", *sys.argv[1:], "--alone", *map(str, size)]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
 
 
+def slopes(seconds: Mapping[Size, float]) -> list[tuple[Size, Size, float]]:
+    """Return the slopes of log seconds, from each size to the next that differs in cells alone or in genes alone."""
+    found = []
+    for one, other in itertools.permutations(seconds, 2):
+        for axis in (0, 1):
+            between = [
+                size for size in seconds if size[1 - axis] == one[1 - axis] and one[axis] < size[axis] < other[axis]
+            ]
+            if one[1 - axis] == other[1 - axis] and one[axis] < other[axis] and not between:
+                grown = math.log(other[axis] / one[axis])
+                found.append((one, other, math.log(seconds[other] / seconds[one]) / grown))
+    return found
+
+
 def main() -> None:
-    """Parse the command line, train and print."""
+    """Parse the command line, measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    atlas.add_arguments(parser)
+    atlas.add_arguments(parser, several_genes=True)
     parser.add_argument("--cells", type=int, nargs="+", default=[10_000, 30_000, 100_000])
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--alone", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--alone", type=int, nargs=2, help=argparse.SUPPRESS)
     args = parser.parse_args()
     quiet()
     torch.set_num_threads(args.threads)
     if args.alone:
-        print(json.dumps(trained(args, args.alone)))
+        print(json.dumps(measured(args, tuple(args.alone))))
         return
-    seconds = {}
-    for n_cells in args.cells:
-        found = apart(args, n_cells)
-        seconds[n_cells] = found["whole"]
-        print(f"{n_cells:,} cells: {seconds[n_cells]:,.0f} s", end=" (")
-        print(", ".join(f"{phase} {found[phase]:,.0f}" for phase in ("confidence", "teacher", "student")), end="); ")
-        print(f"peak {found['peak']:,.0f} MiB, {found['before']:,.0f} before training, counts {found['counts']:,.0f}")
-    for one, other in itertools.pairwise(seconds):
-        slope = math.log(seconds[other] / seconds[one]) / math.log(other / one)
-        print(f"slope from {one:,} to {other:,} cells: {slope:.2f}", flush=True)
+    found = {}
+    for size in itertools.product(args.cells, args.genes):
+        own = found[size] = apart(size)
+        print("{:,} cells x {:,} genes".format(*size), end=": ")
+        print(
+            ", ".join(f"{part} {own[part]:,.1f} s" for part in (*TIMED, "confidence", "teacher", "student")), end="; "
+        )
+        print(
+            f"peak {own['peak']:,.0f} MiB, {own['before']:,.0f} before training, counts {own['counts']:,.0f}",
+            flush=True,
+        )
+    for part in TIMED:
+        for one, other, slope in slopes({size: own[part] for size, own in found.items()}):
+            print("{}: from {:,} cells x {:,} genes to {:,} x {:,}: slope {:.2f}".format(part, *one, *other, slope))
 
 
 if __name__ == "__main__":
