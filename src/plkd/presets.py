@@ -157,8 +157,8 @@ class StudentTraining(_PhaseTraining):
     ----------
     kd_weight, temperature
         Share of the distillation in the loss, the labels have the rest; temperature of its probabilities. None: all of it, or
-        nothing where a label has fewer than seven training cells on average, of which a Teacher learns less than they say (all of it
-        with ``self_training``). With ``kd_weight=0`` no Teacher is trained.
+        nothing where labels have fewer than seven training cells on average, of which a Teacher learns less than they say (all of it
+        where ``self_training`` calls cells). With ``kd_weight=0`` no Teacher is trained.
     mixup
         The Teacher teaches on mixtures of two cells whose shares are drawn from a beta distribution of this alpha. 0: on the cells
         themselves, its answers computed once.

@@ -15,5 +15,6 @@ def test_slopes_join_neighbours_in_cells_and_in_genes():
         *(((100, genes), (1000, genes)) for genes in (100, 400)),
         *(((cells, 100), (cells, 400)) for cells in (10, 100, 1000)),
     }
+    assert len(found) == 7
     for one, other, slope in found:
         assert slope == pytest.approx(1.0 if one[1] == other[1] else 0.5)

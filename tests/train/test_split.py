@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from plkd import PLKD
 from plkd.train import split_cells
 from plkd.train._split import share_of_teacher
 
@@ -181,7 +182,7 @@ def test_a_teacher_of_few_cells_is_there_but_does_not_teach(
     assert ("student_kd_loss_train" in model.history) is distilled
     assert ("student_ce_loss_train" in model.history) is not distilled
     assert len(model.predict(model="teacher")) == len(kept)
-    assert model.training_["training"]["kd_weight"] == float(distilled)
+    assert model.training_["training"]["share of the Teacher"] == float(distilled)
 
 
 def test_who_asks_for_self_training_asks_for_the_teacher(make_adata, make_model, train, caplog):
@@ -189,3 +190,17 @@ def test_who_asks_for_self_training_asks_for_the_teacher(make_adata, make_model,
     plan = {"student": {"self_training": 0.5}}
     assert "student_kd_loss_train" in train(make_model(few), 1, unlabeled=query, plan_kwargs=plan).history
     assert "learns from the labels alone" not in caplog.text
+
+
+@pytest.mark.parametrize("kwargs", [{}, {"unlabeled": True, "ratio": 0.0}], ids=["no cell to call", "none asked for"])
+def test_self_training_that_calls_no_cell_changes_nothing(make_adata, make_model, train, kwargs):
+    few, query = make_adata(9), make_adata(30, seed=1) if kwargs else None
+    plan = {"student": {"self_training": 0.5, "unlabeled_ratio": kwargs.get("ratio", 1.0)}}
+    assert "student_kd_loss_train" not in train(make_model(few), 1, unlabeled=query, plan_kwargs=plan).history
+
+
+@pytest.mark.parametrize("with_first", [True, False])
+def test_the_first_reference_counts_where_a_model_learns_on_from_few_cells(make_adata, trained, train, with_first):
+    first, few = make_adata(), make_adata(9, seed=1)
+    grown = train(PLKD.load_query_data(few, trained), 1, earlier=first if with_first else None)
+    assert ("student_kd_loss_train" in grown.history) is with_first

@@ -226,7 +226,7 @@ def training_facts(
             f"labels of fewer than {_FEW} cells": few,
         },
         "labels": {label: int(n) for label, n in zip(labels, n_cells, strict=True)},
-        "training": {"seconds": seconds, "device": str(device), "kd_weight": kd_weight},
+        "training": {"seconds": seconds, "device": str(device), "share of the Teacher": kd_weight},
         "dropped": {
             "cells without a label": int((cells.labels < 0).sum()),
             "cells with a doubtful label": len(split.doubtful),

@@ -270,7 +270,8 @@ class TrainingMixin:
         share, has_teacher = student.kd_weight, student.kd_weight != 0
         if share is None:
             # Who asks for self-training asks for the Teacher.
-            share = share_of_teacher(cells.labels[split.train]) if student.self_training is None else 1.0
+            called = student.self_training is not None and student.unlabeled_ratio > 0 and len(split.unlabeled) > 0
+            share = 1.0 if called else share_of_teacher(cells.labels[split.train])
         student = dataclasses.replace(student, kd_weight=share)
         if has_teacher and (resumed is None or resumed["phase"] == "teacher"):
             with_copies = {**common, "trainer_kwargs": own_callbacks(trainer_kwargs)}

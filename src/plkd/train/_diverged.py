@@ -51,7 +51,7 @@ def warn_of_one_answer(logits: np.ndarray, codes: np.ndarray, phase: str) -> Non
         return
     logger.warning(
         "The %s calls all of %d training cells of %d labels by one label: it has learned nothing. Fix: train a new model, "
-        '`PLKD(adata)`, with `train(plan_kwargs={"teacher": {"alignment_weight": 0}})`, more epochs, or learned patterns.',
+        '`PLKD(adata)`, with `train(plan_kwargs={"teacher": {"alignment_weight": 0}})` or more epochs.',
         phase,
         len(codes),
         len(np.unique(codes)),

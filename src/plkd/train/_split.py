@@ -193,7 +193,7 @@ def share_of_teacher(labels: np.ndarray) -> float:
     if not len(labels) or each >= _TEACHABLE:
         return 1.0
     logger.warning(
-        "A label has %.3g training cells on average: the Student learns from the labels alone, since of fewer than %d the Teacher learns "
+        "Labels have %.3g training cells on average: the Student learns from the labels alone, since of fewer than %d the Teacher learns "
         "less than they say. Label more cells, or distil all the same: "
         '`model.train(plan_kwargs={"student": {"kd_weight": 1}})`.',
         each,
