@@ -1,6 +1,8 @@
 """Draw the paired differences that ``benchmarks.annotation.table`` wrote, one panel per task and one for their mean.
 
-python -m benchmarks.annotation.figure table_differences.csv differences.svg --methods SVM LR-hvg2000 plkd-no-kd
+    python -m benchmarks.annotation.figure table_differences.csv differences.svg
+
+A point is a difference, its line the interval; methods and tasks in the order in which they are given.
 """
 
 from __future__ import annotations

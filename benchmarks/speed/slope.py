@@ -16,7 +16,7 @@ import math
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from time import perf_counter
 from typing import Any
 
@@ -25,7 +25,7 @@ import torch
 
 from benchmarks.quiet import quiet
 from benchmarks.speed import atlas
-from benchmarks.speed.measure import peak_mib
+from benchmarks.speed.measure import in_turn, peak_mib
 from plkd import PLKD
 
 _BATCHES = 4
@@ -48,17 +48,11 @@ def measured(args: argparse.Namespace, size: Size) -> dict[str, Any]:
     model, before, start = PLKD(cells), peak_mib(), perf_counter()
     model.train(enable_progress_bar=False, enable_model_summary=False)
     training, peak = perf_counter() - start, peak_mib()
-    annotation = statistics.median(_seconds(lambda: model.predict(cells)) for _ in range(_REPEATS))
+    annotation = statistics.median(in_turn({"": lambda: model.predict(cells)}, _REPEATS)[""])
     counts = sum(part.nbytes for part in (cells.X.data, cells.X.indices, cells.X.indptr)) / 2**20
     assert model.training_ is not None
     phases = model.training_["training"]["seconds"]
     return {"training": training, "annotation": annotation, **phases, "peak": peak, "before": before, "counts": counts}
-
-
-def _seconds(work: Callable[[], object]) -> float:
-    start = perf_counter()
-    work()
-    return perf_counter() - start
 
 
 def apart(size: Size) -> dict[str, Any]:
@@ -71,12 +65,10 @@ def apart(size: Size) -> dict[str, Any]:
 def slopes(seconds: Mapping[Size, float]) -> list[tuple[Size, Size, float]]:
     """Return the slopes of log seconds, from each size to the next that differs in cells alone or in genes alone."""
     found = []
-    for one, other in itertools.permutations(seconds, 2):
-        for axis in (0, 1):
-            between = [
-                size for size in seconds if size[1 - axis] == one[1 - axis] and one[axis] < size[axis] < other[axis]
-            ]
-            if one[1 - axis] == other[1 - axis] and one[axis] < other[axis] and not between:
+    for axis in (0, 1):
+        by_axis = sorted(seconds, key=lambda size, axis=axis: (size[1 - axis], size[axis]))
+        for one, other in itertools.pairwise(by_axis):
+            if one[1 - axis] == other[1 - axis]:
                 grown = math.log(other[axis] / one[axis])
                 found.append((one, other, math.log(seconds[other] / seconds[one]) / grown))
     return found

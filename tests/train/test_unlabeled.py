@@ -106,7 +106,7 @@ def test_what_the_teacher_says_of_the_cells_themselves_stands_for_their_labels(
 
 def test_the_teacher_is_not_asked_of_cells_where_nothing_is_aligned(make_model, train, partly, monkeypatch):
     asked = []
-    monkeypatch.setattr("plkd.model._train.run_teacher", lambda *args: asked.append(args) or _run_teacher(*args))
+    monkeypatch.setattr("plkd.model._phases.run_teacher", lambda *args: asked.append(args) or _run_teacher(*args))
     train(make_model(partly), 1, plan_kwargs={"student": {"alignment_weight": 0.0}})
     numbers = [set(args[3].tolist()) for args in asked]
     assert numbers  # the gains of the held-out cells

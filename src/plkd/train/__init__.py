@@ -19,10 +19,10 @@ __all__ = [
     "Split",
     "TeacherPlan",
     "check_converged",
-    "warn_of_one_answer",
     "cross_fit",
     "feature_weights",
     "make_folds",
     "run_phase",
     "split_cells",
+    "warn_of_one_answer",
 ]
