@@ -26,12 +26,15 @@ METHODS: dict[str, Method] = {
     "scanvi": peers.scanvi,
     "plkd": ours.default,
     "plkd-teacher": ours.default,
+    # Its Student adapted to the query's features.
+    "plkd-adapted": ours.default,
     # One model of several modalities, asked with the query's RNA (proteins, peaks) alone.
     "plkd-rna-query": ours.default,
     "plkd-protein-query": ours.default,
     "plkd-atac-query": ours.default,
     "plkd-transductive": ours.transductive,
     "plkd-transductive-teacher": ours.transductive,
+    "plkd-transductive-adapted": ours.transductive,
     "totalvi+knn": joint_peers.totalvi,
     "multivi+knn": joint_peers.multivi,
     "wnn": joint_peers.weighted_neighbours,

@@ -10,7 +10,7 @@ import scvi
 
 from benchmarks.annotation.prediction import Prediction
 from benchmarks.annotation.tasks import Task
-from plkd import PLKD, presets
+from plkd import PLKD, Annotator, presets
 
 NETWORKS = {"": "student", "-teacher": "teacher"}
 #: Training settings of a Student on the labels alone.
@@ -49,12 +49,16 @@ def answers(task: Task, seed: int, name: str, *, teacher: bool = True, **kwargs:
         if suffix and not teacher:
             continue
         answers[name + suffix] = _ask(model, task, fit_s, model=network)
+    if model.confidence_ is not None:
+        start = perf_counter()
+        adapted = model.adapt(task.query)
+        answers[f"{name}-adapted"] = _ask(adapted, task, fit_s + perf_counter() - start)
     for argument, modality in task.spec.modalities.items():
         answers[f"{name}-{argument.removesuffix('_layer')}-query"] = _ask(model, task, fit_s, modality=modality)
     return answers
 
 
-def _ask(fitted: PLKD, task: Task, fit_s: float, **kwargs: Any) -> Prediction:
+def _ask(fitted: PLKD | Annotator, task: Task, fit_s: float, **kwargs: Any) -> Prediction:
     start = perf_counter()
     probabilities = fitted.predict(task.query, soft=True, **kwargs)
     labels = probabilities.columns.to_numpy().astype(str)[probabilities.to_numpy().argmax(axis=1)]

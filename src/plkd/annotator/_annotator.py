@@ -257,6 +257,61 @@ class Annotator:
         columns = [name for own in inference.names_by_kind(self.patterns, self.modalities).values() for name in own]
         return pd.DataFrame(scores, index=names[chosen], columns=columns)
 
+    def adapt(
+        self,
+        adata: AnnData | MuData | str | Path,
+        *,
+        indices: Sequence[int] | np.ndarray | None = None,
+        batch_size: int | None = None,
+        progress: bool = False,
+    ) -> Annotator:
+        """Return an Annotator for data sets that see features as this one does.
+
+        Another protocol, laboratory or species catches more of some genes and less of others, in cells of all types. How much
+        more, the query's own cells tell by what they are called, without any label; the new Annotator makes up for it. It pays
+        where the query is far from the reference; where it is near, calls hardly change.
+
+        Parameters
+        ----------
+        adata, indices, batch_size, progress
+            As in :meth:`predict`: cells of one batch, of which about 10,000 are looked at. A query of several batches is
+            best adapted to batch by batch.
+
+        Returns
+        -------
+        An Annotator as any other, to annotate these cells or others of their kind, in any parts, or to be saved. This one
+        stays as it is.
+
+        Raises
+        ------
+        ValueError
+            If it was not calibrated, or there are no cells; else as in :meth:`predict`.
+
+        Notes
+        -----
+        Formulas: :doc:`/user_guide/query`. Cells of types that the reference lacks are taken for the types that they are called.
+        Where most cells are such, or most calls wrong, what is made up for is what tells them apart.
+
+        Examples
+        --------
+        >>> annotator = plkd.Annotator.load("annotator/")
+        >>> table = annotator.adapt(query).annotate(query)
+        """
+        with self._cells(adata) as (cells, _):
+            chosen = inference.chosen_cells(cells.n_obs, indices)
+            confidence = inference.check_adaptable(self.confidence, len(chosen))
+            other = copy(self)
+            other._scaling, other._student, other.confidence = inference.adapt(
+                self._scaling,
+                self._student,
+                cells,
+                chosen,
+                confidence,
+                batch_size=batch_size,
+                progress="Adapting" if progress else None,
+            )
+        return other
+
     @contextmanager
     def _cells(self, adata: AnnData | MuData | str | Path) -> Iterator[tuple[Cells, pd.Index]]:
         """Give a query's cells, aligned, and their names."""

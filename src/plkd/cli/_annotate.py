@@ -42,6 +42,13 @@ def annotate(
             help="Column of obs with small clusters; all cells of one get the label most of them have.",
         ),
     ] = None,
+    adapt: Annotated[
+        bool,
+        typer.Option(
+            "--adapt",
+            help="First adapt to how much of each gene the query's protocol catches; for a query of one batch.",
+        ),
+    ] = False,
     batch_size: Annotated[
         int | None,
         typer.Option(min=1, help="Cells of a mini-batch, up to four at once; chosen by memory if not given."),
@@ -72,7 +79,7 @@ def annotate(
         columns = COLUMNS if over_clustering is None else COLUMNS + VOTE_COLUMNS
         _check_columns(query, [f"{key_added}_{column}" for column in columns], overwrite)
     asked = {"unknown": _rate(unknown), "unknown_label": unknown_label, "over_clustering": over_clustering}
-    found = _annotated(query, model, {**asked, "batch_size": batch_size})
+    found = _annotated(query, model, {**asked, "batch_size": batch_size}, adapt=adapt)
     if out is not None:
         write_annotated(query, out, found, key_added)
         typer.echo(
@@ -100,17 +107,21 @@ def _check_columns(query: Path, columns: list[str], overwrite: bool) -> None:
         raise ValueError(f"{query} already has obs columns {there}. Fix: pass another --key-added, or --overwrite.")
 
 
-def _annotated(query: Path, folder: Path, asked: dict[str, Any]) -> pd.DataFrame:
+def _annotated(query: Path, folder: Path, asked: dict[str, Any], *, adapt: bool) -> pd.DataFrame:
     """Return the table; by the Annotator if the folder has one."""
     if (folder / ANNOTATOR_FILE).is_file():
         from plkd import Annotator
 
-        return Annotator.load(folder).annotate(query, progress=True, **asked)
+        annotator = Annotator.load(folder)
+        if adapt:
+            annotator = annotator.adapt(query, batch_size=asked["batch_size"], progress=True)
+        return annotator.annotate(query, progress=True, **asked)
     with quiet_libraries():
         from plkd import PLKD
 
         with open_data(query) as adata:
-            return PLKD.load(folder).annotate(adata, **asked)
+            model = PLKD.load(folder)
+            return (model.adapt(adata) if adapt else model).annotate(adata, **asked)
 
 
 def write_annotated(query: Path, out: Path, table: pd.DataFrame, key_added: str) -> None:

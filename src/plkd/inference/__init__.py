@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from plkd.inference._adapt import adapt, check_adaptable
 from plkd.inference._alignment import alignment_report
 from plkd.inference._annotate import annotate
 from plkd.inference._attribution import FeatureAttribution, feature_attribution, pattern_attribution
@@ -32,11 +33,13 @@ __all__ = [
     "StudentOutput",
     "TeacherOutputs",
     "TopTwo",
+    "adapt",
     "add_annotation",
     "alignment_report",
     "annotate",
     "annotate_cells",
     "batch_size_for",
+    "check_adaptable",
     "check_client",
     "check_coverage",
     "chosen_cells",

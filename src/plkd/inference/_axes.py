@@ -102,12 +102,33 @@ def find_axes(
     """
     device = next(iter(scaling.values())).weight.device
     looked_at = chosen[sample_cells(len(chosen))]
+    values = unweighted_values(scaling, cells, looked_at, batch_size=batch_size, progress=progress)
+    return {kind: _axes(values.pop(kind), device) for kind in list(values)}
+
+
+@torch.inference_mode()
+def unweighted_values(
+    scaling: Mapping[str, InputScaling],
+    cells: Cells,
+    chosen: np.ndarray,
+    *,
+    batch_size: int | None = None,
+    progress: str | None = None,
+) -> dict[str, sp.csr_matrix]:
+    """Return by modality the scaled values, without weights, of those of the chosen cells that were measured in it, in order.
+
+    Parameters
+    ----------
+    scaling, cells, chosen, batch_size, progress
+        As of :func:`find_axes`; all chosen cells are looked at.
+    """
+    device = next(iter(scaling.values())).weight.device
     blocks = {kind: [sp.csr_matrix((0, len(layer.weight)), dtype=np.float32)] for kind, layer in scaling.items()}
-    for batch in batches(cells, looked_at, batch_size, progress=progress):
+    for batch in batches(cells, chosen, batch_size, progress=progress):
         present = {kind: there.numpy() for kind, there in batch["present"].items()}
         for kind, values in unweighted_batch(scaling, to_device(batch, device)).items():
             blocks[kind].append(_csr(values)[present[kind]])
-    return {kind: _axes(sp.vstack(blocks.pop(kind), format="csr"), device) for kind in list(blocks)}
+    return {kind: sp.vstack(blocks.pop(kind), format="csr") for kind in list(blocks)}
 
 
 def _csr(values: Values) -> sp.csr_matrix:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -403,6 +404,40 @@ class PLKD(TrainingMixin, ConfidenceMixin, PredictionMixin, ExplanationMixin, Re
             raise ValueError("The model was loaded without its reference: pass the data to annotate.")
         return adata
 
+    def adapt(
+        self,
+        adata: AnnData | MuData,
+        *,
+        indices: Sequence[int] | np.ndarray | None = None,
+        batch_size: int | None = None,
+    ) -> Annotator:
+        """Return an :class:`~plkd.Annotator` for data sets that see features as this query does.
+
+        Another protocol, laboratory or species catches more of some genes and less of others, in cells of all types. How much
+        more, the query's own cells tell by what they are called, without any label (:meth:`plkd.Annotator.adapt`).
+
+        Parameters
+        ----------
+        adata, indices, batch_size
+            As in :meth:`predict`: cells of one batch.
+
+        Returns
+        -------
+        The Student, adapted, with all that an Annotator does. The model stays as it is, and shares nothing with it.
+
+        Raises
+        ------
+        RuntimeError
+            If the model is not trained.
+        ValueError
+            If it was not calibrated, or there are no cells; else as in :meth:`predict`.
+
+        Examples
+        --------
+        >>> table = model.adapt(query).annotate(query)
+        """
+        return deepcopy(self._annotator()).adapt(adata, indices=indices, batch_size=batch_size)
+
     # files -------------------------------------------------------------------------------------------------------
 
     def export_student(self, path: str | Path, *, card: str | None = None, overwrite: bool = False) -> Annotator:
@@ -426,8 +461,15 @@ class PLKD(TrainingMixin, ConfidenceMixin, PredictionMixin, ExplanationMixin, Re
         """
         from plkd.annotator import Annotator
 
+        self._annotator(card).save(path, overwrite=overwrite)
+        return Annotator.load(path)
+
+    def _annotator(self, card: str | None = None) -> Annotator:
+        """Return the Student as an Annotator that shares its weights."""
+        from plkd.annotator import Annotator
+
         self._check_ready("student")
-        annotator = Annotator(
+        return Annotator(
             student=self.module.student,
             scaling=self._scaling(),
             labels=self.labels,
@@ -436,8 +478,6 @@ class PLKD(TrainingMixin, ConfidenceMixin, PredictionMixin, ExplanationMixin, Re
             confidence=self._confidence,
             card=self.model_card() if card is None else card,
         )
-        annotator.save(path, overwrite=overwrite)
-        return Annotator.load(path)
 
     def save(
         self,
