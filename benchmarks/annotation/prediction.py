@@ -12,7 +12,13 @@ import pandas as pd
 from benchmarks.annotation.scores import accuracy, calibration_error, confusion, macro_f1, weighted_f1
 
 #: Methods that are fitted to the query's counts too; tables list them below the others.
-TRANSDUCTIVE = ("plkd-transductive", "plkd-transductive-teacher", "scanvi")
+TRANSDUCTIVE = (
+    "plkd-adapted",
+    "plkd-transductive",
+    "plkd-transductive-teacher",
+    "plkd-transductive-adapted",
+    "scanvi",
+)
 
 
 @dataclass(frozen=True)
