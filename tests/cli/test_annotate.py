@@ -49,6 +49,21 @@ def test_folder_with_an_annotator_is_never_unpickled(files, tmp_path):
     assert annotate(files.query, tmp_path / "m", "--table", tmp_path / "out.csv") == 0
 
 
+@pytest.mark.parametrize("alone", [False, True])
+def test_adapts_to_the_query_first(files, tmp_path, capfd, alone):
+    folder = files.model
+    if alone:
+        folder = tmp_path / "m"
+        folder.mkdir()
+        shutil.copy(files.model / "model.pt", folder)
+    assert annotate(files.query, folder, "--adapt", "--batch-size", 16, "--table", tmp_path / "out.csv") == 0
+    query = read_h5ad(files.query)
+    expected = Annotator.load(files.model).adapt(query).annotate(query)
+    found = pd.read_csv(tmp_path / "out.csv", index_col="cell")
+    np.testing.assert_allclose(found["confidence"], expected["confidence"], atol=1e-4)
+    assert "Adapted to 60 cells" in capfd.readouterr().err  # a model of one epoch has little to go by
+
+
 def test_folder_of_a_model_alone_gives_the_same_calls(files, tmp_path):
     (tmp_path / "m").mkdir()
     shutil.copy(files.model / "model.pt", tmp_path / "m")

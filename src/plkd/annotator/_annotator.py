@@ -274,13 +274,13 @@ class Annotator:
         Parameters
         ----------
         adata, indices, batch_size, progress
-            As in :meth:`predict`: cells of one batch, of which about 10,000 are looked at. A query of several batches is
-            best adapted to batch by batch.
+            As in :meth:`predict`: cells of one batch and of several types, of which about 10,000 are looked at. A query of several
+            batches is best adapted to batch by batch.
 
         Returns
         -------
-        An Annotator as any other, to annotate these cells or others of their kind, in any parts, or to be saved. This one
-        stays as it is.
+        An Annotator as any other, to annotate these cells or others of their kind, in any parts, or to be saved; its card says
+        that it was adapted. This one stays as it is.
 
         Raises
         ------
@@ -289,19 +289,24 @@ class Annotator:
 
         Notes
         -----
-        Formulas: :doc:`/user_guide/query`. Cells of types that the reference lacks are taken for the types that they are called.
-        Where most cells are such, or most calls wrong, what is made up for is what tells them apart.
+        What most labels say of a feature is made up for, so a query of one type changes next to nothing. Cells of types that the
+        reference lacks are taken for the types that they are called; where many are such, or many calls wrong, part of
+        what tells them apart is made up for too: compare ``novelty`` with that of this Annotator. Formulas:
+        :func:`plkd.inference.adapt`.
 
         Examples
         --------
         >>> annotator = plkd.Annotator.load("annotator/")
         >>> table = annotator.adapt(query).annotate(query)
         """
+        confidence = inference.check_adaptable(self.confidence)
         with self._cells(adata) as (cells, _):
             chosen = inference.chosen_cells(cells.n_obs, indices)
-            confidence = inference.check_adaptable(self.confidence, len(chosen))
-            other = copy(self)
-            other._scaling, other._student, other.confidence = inference.adapt(
+            if not len(chosen):
+                raise ValueError(
+                    "There are no cells to adapt to. Fix: pass a query that has some, or `indices` of some of its cells."
+                )
+            scaling, student, confidence = inference.adapt(
                 self._scaling,
                 self._student,
                 cells,
@@ -309,6 +314,12 @@ class Annotator:
                 confidence,
                 batch_size=batch_size,
                 progress="Adapting" if progress else None,
+            )
+        other = copy(self)
+        other._scaling, other._student, other.confidence, other.labels = scaling, student, confidence, list(self.labels)
+        if self.card is not None:
+            other.card = (
+                f"{self.card.rstrip()}\n\nAdapted to {len(chosen):,} cells of a query, after all that is said above.\n"
             )
         return other
 

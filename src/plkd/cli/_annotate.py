@@ -46,7 +46,7 @@ def annotate(
         bool,
         typer.Option(
             "--adapt",
-            help="First adapt to how much of each gene the query's protocol catches; for a query of one batch.",
+            help="First adapt to how much of each gene the query catches; for one batch of several known types.",
         ),
     ] = False,
     batch_size: Annotated[
@@ -121,7 +121,7 @@ def _annotated(query: Path, folder: Path, asked: dict[str, Any], *, adapt: bool)
 
         with open_data(query) as adata:
             model = PLKD.load(folder)
-            return (model.adapt(adata) if adapt else model).annotate(adata, **asked)
+            return (model.adapt(adata, batch_size=asked["batch_size"]) if adapt else model).annotate(adata, **asked)
 
 
 def write_annotated(query: Path, out: Path, table: pd.DataFrame, key_added: str) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import cast
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 from torch import nn
 
@@ -22,8 +23,10 @@ logger = logging.getLogger("plkd")
 
 #: Calls, and what they say of the features, are renewed in turn so often.
 _ROUNDS = 3
-#: Values, and cells, of no difference that are reckoned in: few cells change little.
-_PRIOR = 30.0
+#: Calls that are as sure count, or the surer half, if that is more.
+_SURE = 0.9
+#: Values, or cells, reckoned to both sides of each comparison, and with how many a label counts half.
+_PRIOR, _HALF = 5.0, 10.0
 #: The largest ratio of what is seen to what is expected.
 _MOST_RATIO = 5.0
 #: Features seen so many times more, or less, are worth a word.
@@ -32,19 +35,16 @@ _MUCH = 2.0
 
 @dataclass(frozen=True)
 class Change:
-    """What makes the values of a query's features what the reference's would be: ``factor * value + shift``.
+    """What makes of the values of a query's features what the reference's would be: ``factor * value + shift``.
 
     Attributes
     ----------
     factor, shift
-        Shape ``(n_features,)``, of scaled values without weights.
-    ratio
-        How much more of each feature is seen than expected, shape ``(n_features,)``.
+        Of scaled values without weights, shape ``(n_features,)``.
     """
 
     factor: np.ndarray
     shift: np.ndarray
-    ratio: np.ndarray
 
 
 def adapt(
@@ -59,9 +59,9 @@ def adapt(
 ) -> tuple[dict[str, InputScaling], Student, Confidence]:
     r"""Return input scaling, Student and confidence for data sets that see features as these cells do.
 
-    Another protocol, laboratory or species catches more of some genes and less of others, in cells of all types. How much
-    more, the sum of a gene's values over the query says beside what cells of the reference with the same labels would have; the
-    calls that this rests on are then made anew, three times in all.
+    Another protocol, laboratory or species catches more of some genes and less of others, in cells of all types. Each label's
+    surest cells say how much more, beside the reference's cells of the label; what most labels say is made up for, and the
+    calls are made anew, three times in all.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def adapt(
     cells
         Aligned cells of one data set.
     chosen
-        Cell numbers; about 10,000 of them are looked at.
+        Cell numbers, one at least; about 10,000 of them are looked at.
     confidence
         With the reference's mean values by label.
     batch_size, progress
@@ -79,81 +79,113 @@ def adapt(
     Returns
     -------
     The scaling by kind, its weights times the factors; the Student, the shifts in the biases of its first layers; the
-    confidence, its labels' mean values on the data set's scale.
+    confidence, its labels' mean values on the data set's scale. All are copies.
 
     Notes
     -----
-    With :math:`p_{ic}` the probability of label c in cell i, :math:`n_c` their sums, :math:`a_c \propto n_c^{-1/2}` what a cell of
-    the label counts (as in training, between a vote per cell and a vote per label), :math:`v_{ig}` a value and
-    :math:`\mu_{cg}` its mean in the reference, :math:`s_g = \sum_{ic} a_c p_{ic} v_{ig}` is seen and
-    :math:`e_g = \sum_c a_c n_c \mu_{cg}` expected. The shares of labels in the query so do not matter, as they would where means of
-    data sets are matched (platform effects of RCTD, Cable et al. 2022). A value becomes
-    :math:`f_g v_{ig} + (e_g - f_g s_g) / (n + 30)` with :math:`f_g = r_g^{-1/2}` and
-    :math:`r_g = (s_g + 30) / (e_g + 30)` in [1/5, 5]: means agree. Were all noise that of counting, the shift alone would be best,
-    since signal and variance then fall alike and each gene is worth its old weight; were there none, the factor
-    :math:`1 / r_g`; the root is half way. Ratios of proteins are logged already: they are shifted alone.
+    Cells count that are called with a probability of .9, or of the median, if that is less, and have values at all. With
+    :math:`s_{cg}` the sum of a feature's values over the :math:`n_c` cells called c, and :math:`t_{cg} = n_c \mu_{cg}` what it
+    would be in the reference, :math:`\log r_g` is the median over the labels of
+    :math:`\log (s_{cg} + 5) / (t_{cg} + 5)`, weighted by :math:`m / (m + 10)`, m the larger of both sums, and of 0 with the
+    weight 1; in [1/5, 5]. So a label speaks of the features that it has, no matter how many its cells are, and no label by
+    itself. Values become :math:`r_g^{-1/2} v_{ig} + (1 - r_g^{1/2}) \bar\mu_g`, :math:`\bar\mu_g` the mean of
+    :math:`\mu_{cg}` with weights :math:`n_c^{1/2}`: they keep their mean. Were all noise that of counting, the shift alone, in full,
+    would be best, since signal and variance of a gene that is caught less fall alike; were there none, the factor
+    :math:`1 / r_g`; the root is half way. Ratios of proteins are logged already: the median of the mean differences,
+    a label's weight :math:`n_c / (n_c + 10)`, is taken off.
     """
     looked_at = chosen[sample_cells(len(chosen))]
+    if not cells.in_memory:  # read once, not in every round
+        cells, looked_at = cells.loaded(looked_at), np.arange(len(looked_at))
     values = unweighted_values(scaling, cells, looked_at, batch_size=batch_size, progress=progress)
     measured = cells.measured()[looked_at]
     changed, pupil, changes = dict(scaling), student, dict[str, Change]()
     for _ in range(_ROUNDS):
         logits = student_logits(changed, pupil, cells, looked_at, batch_size=batch_size)
-        chances = confidence.probabilities(logits, measured)
+        called = _sure_calls(confidence.probabilities(logits, measured))
         for i, kind in enumerate(scaling):
-            own, profiles = chances[measured[:, i]], confidence.profiles[kind]
-            own = own * _label_weights(own.sum(axis=0))
-            seen, expected = values[kind].T @ own.sum(axis=1), own.sum(axis=0) @ profiles
+            own, means = called[measured[:, i]], confidence.profiles[kind].astype(np.float64)
+            own = sp.diags((np.diff(values[kind].indptr) > 0).astype(float)) @ own  # an empty cell is no evidence
+            n_cells = np.asarray(own.sum(axis=0)).ravel()
+            seen, expected = (own.T @ values[kind]).toarray(), n_cells[:, None] * means
             found = cells.modalities[kind].found
             if found is not None:
                 seen = np.where(found, seen, expected)  # what the data set does not have says nothing
-            changes[kind] = _change(seen, expected, own.sum(), logged=kind == "protein")
+            middle = np.sqrt(n_cells) @ means / max(np.sqrt(n_cells).sum(), 1e-12)
+            changes[kind] = _shifted(seen, expected, n_cells) if kind == "protein" else _scaled(seen, expected, middle)
         changed, pupil = _changed(scaling, student, changes)
-    for kind, change in changes.items():
-        n_other = int((np.abs(np.log(change.ratio)) > np.log(_MUCH)).sum())
-        logger.info(
-            "Adapted to %d cells: of %d features (%s) %d are seen over twice or under half as much as in the reference",
-            len(looked_at),
-            len(change.ratio),
-            kind,
-            n_other,
-        )
-    moved = {kind: (own - changes[kind].shift) / changes[kind].factor for kind, own in confidence.profiles.items()}
-    return changed, pupil, replace(confidence, profiles={kind: own.astype(np.float32) for kind, own in moved.items()})
+    for i, (kind, change) in enumerate(changes.items()):
+        n_other = int((np.abs(np.log(change.factor)) > np.log(_MUCH) / 2).sum())
+        if kind != "protein" and measured[:, i].any():
+            told = "Adapted to %d cells: of %d features (%s) %d are seen over twice or under half as much as in the reference"
+            logger.info(told, measured[:, i].sum(), len(change.factor), kind, n_other)
+    profiles = {kind: _on_scale(own, changes[kind], kind) for kind, own in confidence.profiles.items()}
+    return changed, pupil, replace(confidence, profiles=profiles)
 
 
-def check_adaptable(confidence: Confidence | None, n_cells: int) -> Confidence:
+def check_adaptable(confidence: Confidence | None) -> Confidence:
     """Return the confidence of a model that can be adapted.
 
     Raises
     ------
     ValueError
-        If the model was not calibrated, or by a version of plkd that kept no mean values; if there are no cells.
+        If the model was not calibrated, or by a version of plkd that kept no mean values.
     """
     if confidence is None or not confidence.profiles:
-        raise ValueError(
-            "The model was not calibrated (or by an earlier plkd), so it does not know what its labels look like. Fix: train it "
-            'with the preset\'s confidence: `plkd.presets.default.replace(confidence={"n_folds": 5})`.'
+        found = (
+            "was not calibrated" if confidence is None else "is of an earlier plkd, which kept no means of its labels"
         )
-    if n_cells == 0:
-        raise ValueError("There are no cells to adapt to. Fix: pass the query, or `indices` of some of its cells.")
+        raise ValueError(
+            f"The model {found}, so nothing says what its labels look like in the reference. Fix: train it anew, with "
+            '`preset=plkd.presets.default.replace(confidence={"n_folds": 5})`, and export it.'
+        )
     return confidence
 
 
-def _label_weights(n_cells: np.ndarray) -> np.ndarray:
-    """Return what a cell of each label counts, shape ``(n_labels,)``, so that all together count what they are."""
-    weights = np.maximum(n_cells, 1) ** -0.5
-    return weights * n_cells.sum() / max(float(n_cells @ weights), 1e-12)
+def _sure_calls(chances: np.ndarray) -> sp.csr_matrix:
+    """Return which label each cell is called, where that is sure: 0 and 1, cells x labels."""
+    best = chances.max(axis=1)
+    sure = np.flatnonzero(best >= min(_SURE, np.median(best)))
+    return sp.csr_matrix((np.ones(len(sure)), (sure, chances[sure].argmax(axis=1))), shape=chances.shape)
 
 
-def _change(seen: np.ndarray, expected: np.ndarray, n_cells: float, *, logged: bool) -> Change:
-    """Return the change of one modality, from sums over so many cells."""
-    ratio = np.ones_like(seen) if logged else (seen + _PRIOR) / (expected + _PRIOR)
-    ratio = np.clip(ratio, 1 / _MOST_RATIO, _MOST_RATIO)
-    factor = ratio**-0.5
-    return Change(factor, (expected - factor * seen) / (n_cells + _PRIOR), ratio)
+def _scaled(seen: np.ndarray, expected: np.ndarray, middle: np.ndarray) -> Change:
+    """Return the change from sums by label, ``(n_labels, n_features)``, about the reference's mean of each feature."""
+    # Means on another data set's scale, once moved, may lie below 0.
+    expected = np.maximum(expected, 0)
+    larger = np.maximum(seen, expected)
+    said = weighted_median(np.log((seen + _PRIOR) / (expected + _PRIOR)), larger / (larger + _HALF))
+    root = np.exp(np.clip(said, -np.log(_MOST_RATIO), np.log(_MOST_RATIO)) / 2)
+    return Change(1 / root, (1 - root) * middle)
 
 
+def _shifted(seen: np.ndarray, expected: np.ndarray, n_cells: np.ndarray) -> Change:
+    """Return the change of values that are logged already, from sums by label over so many cells each."""
+    differences = (seen - expected) / (n_cells + _PRIOR)[:, None]
+    weights = np.broadcast_to((n_cells / (n_cells + _HALF))[:, None], differences.shape)
+    return Change(np.ones(seen.shape[1]), -weighted_median(differences, weights))
+
+
+def weighted_median(said: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return the weighted median of each column, of its values and of a 0 with the weight 1; shape ``(n_columns,)``.
+
+    The least value at which, with all below it, half of the weight is reached.
+    """
+    said = np.vstack([said, np.zeros(said.shape[1])])
+    order = said.argsort(axis=0, kind="stable")
+    weights = np.take_along_axis(np.vstack([weights, np.ones(said.shape[1])]), order, axis=0).cumsum(axis=0)
+    middle = (weights >= weights[-1] / 2).argmax(axis=0)
+    return np.take_along_axis(said, order, axis=0)[middle, np.arange(said.shape[1])]
+
+
+def _on_scale(profiles: np.ndarray, change: Change, kind: str) -> np.ndarray:
+    """Return mean values of the reference as the data set would show them."""
+    moved = (profiles - change.shift) / change.factor
+    return (moved if kind == "protein" else np.maximum(moved, 0)).astype(np.float32)
+
+
+# Answers of an Annotator made while gradients are off are explained later, where they are needed.
+@torch.inference_mode(mode=False)
 @torch.no_grad()
 def _changed(
     scaling: Mapping[str, InputScaling], student: Student, changes: Mapping[str, Change]
@@ -164,5 +196,5 @@ def _changed(
         layer, weight = cast("InputLinear", tower[0]), scaling[kind].weight
         factor, shift = (torch.as_tensor(own).to(weight) for own in (changes[kind].factor, changes[kind].shift))
         other[kind].weight.copy_(weight * factor)
-        layer.bias += (weight * shift) @ layer.weight
+        layer.bias.add_((weight * shift) @ layer.weight)
     return other, pupil

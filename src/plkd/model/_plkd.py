@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -410,6 +409,7 @@ class PLKD(TrainingMixin, ConfidenceMixin, PredictionMixin, ExplanationMixin, Re
         *,
         indices: Sequence[int] | np.ndarray | None = None,
         batch_size: int | None = None,
+        progress: bool = False,
     ) -> Annotator:
         """Return an :class:`~plkd.Annotator` for data sets that see features as this query does.
 
@@ -419,7 +419,9 @@ class PLKD(TrainingMixin, ConfidenceMixin, PredictionMixin, ExplanationMixin, Re
         Parameters
         ----------
         adata, indices, batch_size
-            As in :meth:`predict`: cells of one batch.
+            As in :meth:`predict`: cells of one batch and of several types.
+        progress
+            Show a progress bar.
 
         Returns
         -------
@@ -436,7 +438,7 @@ class PLKD(TrainingMixin, ConfidenceMixin, PredictionMixin, ExplanationMixin, Re
         --------
         >>> table = model.adapt(query).annotate(query)
         """
-        return deepcopy(self._annotator()).adapt(adata, indices=indices, batch_size=batch_size)
+        return self._annotator().adapt(adata, indices=indices, batch_size=batch_size, progress=progress)
 
     # files -------------------------------------------------------------------------------------------------------
 
