@@ -73,8 +73,10 @@ def adapt(
         Cell numbers, one at least; about 10,000 of them are looked at.
     confidence
         With the reference's mean values by label.
-    batch_size, progress
-        As of :func:`student_logits`.
+    batch_size
+        Cells of a mini-batch; None: as many as hold about 128 MiB of dense values.
+    progress
+        Name of a progress bar; None shows none.
 
     Returns
     -------
