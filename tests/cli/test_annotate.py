@@ -64,6 +64,12 @@ def test_adapts_to_the_query_first(files, tmp_path, capfd, alone):
     assert "Adapted to 60 cells" in capfd.readouterr().err  # a model of one epoch has little to go by
 
 
+@pytest.mark.parametrize("asked", [("--unknown", "7"), ("--over-clustering", "nope")])
+def test_adapts_to_nothing_where_it_cannot_answer(files, tmp_path, capfd, asked):
+    assert annotate(files.query, files.model, "--adapt", *asked, "--table", tmp_path / "out.csv") != 0
+    assert "Adapt" not in capfd.readouterr().err
+
+
 def test_folder_of_a_model_alone_gives_the_same_calls(files, tmp_path):
     (tmp_path / "m").mkdir()
     shutil.copy(files.model / "model.pt", tmp_path / "m")

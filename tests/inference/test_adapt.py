@@ -211,11 +211,15 @@ def test_empty_cells_are_no_evidence(annotator, make_adata):
     query, _ = other_protocol(make_adata(90, seed=5))
     empty = AnnData(sparse.csr_matrix((200, query.n_vars), dtype=np.float32), var=query.var)
     empty.obs_names = [f"empty_{i}" for i in range(200)]
-    together = concat([query, empty])
+    masked = query.copy()  # zeros that are stored
+    masked.X.data[:] = 0
+    masked.obs_names = [f"masked_{i}" for i in range(90)]
+    together = concat([query, empty, masked])
     # Which calls are sure goes by all cells, so not the same to the last digit.
     np.testing.assert_allclose(np.log(ratios(annotator, together)), np.log(ratios(annotator, query)), atol=0.3)
-    nothing = annotator.adapt(empty)
-    pd.testing.assert_frame_equal(nothing.predict(query, soft=True), annotator.predict(query, soft=True))
+    for nothing in (empty, masked):
+        adapted = annotator.adapt(nothing)
+        pd.testing.assert_frame_equal(adapted.predict(query, soft=True), annotator.predict(query, soft=True))
 
 
 def test_adapted_again_it_has_no_more_to_make_up_for(annotator, make_adata):
@@ -234,7 +238,7 @@ def test_adapted_again_it_has_no_more_to_make_up_for(annotator, make_adata):
 def test_card_says_that_it_was_adapted(annotator, make_adata):
     adapted = annotator.adapt(make_adata(90, seed=5))
     assert adapted.card.startswith(annotator.card.rstrip())
-    assert "Adapted to 90 cells of a query" in adapted.card
+    assert "Adapted to a query of 90 cells" in adapted.card
     assert "Adapted" not in annotator.card
 
 

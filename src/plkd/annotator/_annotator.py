@@ -289,7 +289,8 @@ class Annotator:
 
         Notes
         -----
-        What most labels say of a feature is made up for, so a query of one type changes next to nothing. Cells of types that the
+        What most labels say of a feature is made up for, so a query of one type, rightly called, changes nothing. Cells to annotate
+        should have the features that were adapted to. Cells of types that the
         reference lacks are taken for the types that they are called; where many are such, or many calls wrong, part of
         what tells them apart is made up for too: compare ``novelty`` with that of this Annotator. Formulas:
         :func:`plkd.inference.adapt`.
@@ -319,7 +320,7 @@ class Annotator:
         other._scaling, other._student, other.confidence, other.labels = scaling, student, confidence, list(self.labels)
         if self.card is not None:
             other.card = (
-                f"{self.card.rstrip()}\n\nAdapted to {len(chosen):,} cells of a query, after all that is said above.\n"
+                f"{self.card.rstrip()}\n\nAdapted to a query of {len(chosen):,} cells, after all that is said above.\n"
             )
         return other
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import pandas as pd
 import typer
@@ -12,6 +12,9 @@ import typer
 from plkd._files import as_path
 from plkd.cli._console import Verbose, quiet_libraries
 from plkd.cli._paths import ANNOTATOR_FILE, check_input, check_model, check_output, is_zarr, open_data
+
+if TYPE_CHECKING:
+    from plkd import PLKD, Annotator
 
 COLUMNS = ("label", "confidence", "novelty", "runner_up", "rejected", "reason")
 VOTE_COLUMNS = ("cell_label", "vote_share")
@@ -114,14 +117,19 @@ def _annotated(query: Path, folder: Path, asked: dict[str, Any], *, adapt: bool)
 
         annotator = Annotator.load(folder)
         if adapt:
-            annotator = annotator.adapt(query, batch_size=asked["batch_size"], progress=True)
+            annotator = _adapted(annotator, query, asked, progress=True)
         return annotator.annotate(query, progress=True, **asked)
     with quiet_libraries():
         from plkd import PLKD
 
         with open_data(query) as adata:
             model = PLKD.load(folder)
-            return (model.adapt(adata, batch_size=asked["batch_size"]) if adapt else model).annotate(adata, **asked)
+            return (_adapted(model, adata, asked) if adapt else model).annotate(adata, **asked)
+
+
+def _adapted(model: PLKD | Annotator, query: Any, asked: dict[str, Any], *, progress: bool = False) -> Annotator:
+    model.annotate(query, indices=[], **asked)  # what cannot be answered is refused before the work
+    return model.adapt(query, batch_size=asked["batch_size"], progress=progress)
 
 
 def write_annotated(query: Path, out: Path, table: pd.DataFrame, key_added: str) -> None:

@@ -16,6 +16,7 @@ from torch import nn
 from plkd.confidence import Confidence
 from plkd.data import Cells
 from plkd.inference._axes import sample_cells, unweighted_values
+from plkd.inference._batches import batch_size_for
 from plkd.inference._run import student_logits
 from plkd.nn import InputLinear, InputScaling, Student
 
@@ -93,13 +94,16 @@ def adapt(
     itself. Values become :math:`r_g^{-1/2} v_{ig} + (1 - r_g^{1/2}) \bar\mu_g`, :math:`\bar\mu_g` the mean of
     :math:`\mu_{cg}` with weights :math:`n_c^{1/2}`: they keep their mean. Were all noise that of counting, the shift alone, in full,
     would be best, since signal and variance of a gene that is caught less fall alike; were there none, the factor
-    :math:`1 / r_g`; the root is half way. Ratios of proteins are logged already: the median of the mean differences,
-    a label's weight :math:`n_c / (n_c + 10)`, is taken off.
+    :math:`1 / r_g`; the root is half way. Ratios of proteins are logged already: the median of
+    :math:`(s_{cg} - t_{cg}) / (n_c + 5)`, a label's weight :math:`n_c / (n_c + 10)`, is taken off.
     """
+    batch_size_for(cells, batch_size)  # refused before anything is read
     looked_at = chosen[sample_cells(len(chosen))]
     if not cells.in_memory:  # read once, not in every round
         cells, looked_at = cells.loaded(looked_at), np.arange(len(looked_at))
     values = unweighted_values(scaling, cells, looked_at, batch_size=batch_size, progress=progress)
+    for own in values.values():
+        own.eliminate_zeros()
     measured = cells.measured()[looked_at]
     changed, pupil, changes = dict(scaling), student, dict[str, Change]()
     for _ in range(_ROUNDS):
@@ -117,10 +121,11 @@ def adapt(
             changes[kind] = _shifted(seen, expected, n_cells) if kind == "protein" else _scaled(seen, expected, middle)
         changed, pupil = _changed(scaling, student, changes)
     for i, (kind, change) in enumerate(changes.items()):
-        n_other = int((np.abs(np.log(change.factor)) > np.log(_MUCH) / 2).sum())
-        if kind != "protein" and measured[:, i].any():
+        if measured[:, i].any():
+            logged = -change.shift if kind == "protein" else -2 * np.log(change.factor)
+            n_other = int((np.abs(logged) > np.log(_MUCH)).sum())
             told = "Adapted to %d cells: of %d features (%s) %d are seen over twice or under half as much as in the reference"
-            logger.info(told, measured[:, i].sum(), len(change.factor), kind, n_other)
+            logger.info(told, measured[:, i].sum(), len(logged), kind, n_other)
     profiles = {kind: _on_scale(own, changes[kind], kind) for kind, own in confidence.profiles.items()}
     return changed, pupil, replace(confidence, profiles=profiles)
 
