@@ -298,3 +298,16 @@ def test_the_same_seed_gives_the_same_model_bit_for_bit(make_joint_model, make_m
         torch.manual_seed(1)
         found.append(train(model, 2).predict(soft=True))
     pd.testing.assert_frame_equal(*found, check_exact=True)
+
+
+def test_genes_near_peaks_and_of_proteins_are_no_rna(make_adata, make_model, train, make_mdata):
+    """Tables whose ``var`` names the genes of their peaks, or proteins, beside the RNA itself."""
+    rna = make_adata(60, 40)
+    model = train(make_model(rna), 1)
+    query = make_mdata(30, seed=1)
+    for name in ("prot", "atac"):
+        n = query[name].n_vars
+        query[name].var["gene"] = [f"GENE{i % 40:03d}" for i in range(n)]
+    np.testing.assert_array_equal(model.predict(query), model.predict(query["rna"]))
+    with pytest.raises(ValueError, match="0 of the model's 40 features"):
+        model.predict(query["atac"])

@@ -54,10 +54,12 @@ class Match:
 
 
 def best_match(model: pd.Index, query: pd.Index, var: pd.DataFrame | None, kind: str) -> Match:
-    """Match ``var_names`` or, where they fit badly, the column of ``var`` that fits clearly better."""
+    """Match ``var_names`` or, where they fit badly and are no peaks, the column of ``var`` that fits clearly better."""
     own = match_names(model, query, kind)
     if own.fraction >= COMFORT or var is None or (kind == "protein" and len(query) > _LONGEST_PANEL):
         return own
+    if kind != "atac" and _are_peaks(query):
+        return own  # genes near peaks, or the like: what is counted are the peaks
     best = own
     for column, names in text_columns(var):
         if names.nunique() >= FLOOR * len(model):
@@ -80,11 +82,16 @@ def match_names(model: pd.Index, query: pd.Index, kind: str) -> Match:
         names = query.fillna("")
         is_interval = looks_like_peaks(model) and looks_like_peaks(names)
         return Match(_by_overlap(model, names, columns), repeated) if is_interval else match
-    if all(looks_like_peaks(end.fillna("")) for end in (query[:_LOOKED_AT], query[-_LOOKED_AT:])):
+    if _are_peaks(query):
         return match  # genes and proteins are not spelt so, and there may be a million of these
     if kind == "protein":
         return Match(fill(columns, _plain(model), _plain(query))[0], repeated)
     return _by_case(model, query, _by_version(model, query, match))
+
+
+def _are_peaks(names: pd.Index) -> bool:
+    """Whether the names at both ends are intervals."""
+    return all(looks_like_peaks(end.fillna("")) for end in (names[:_LOOKED_AT], names[-_LOOKED_AT:]))
 
 
 def text_columns(var: pd.DataFrame) -> list[tuple[Any, pd.Index]]:

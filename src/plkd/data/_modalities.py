@@ -83,6 +83,10 @@ def _by_features(
     for spec in specs:
         own = held.get(spec.kind, [])
         if len(own) > 1:
+            # Proteins may have a column with their genes; what has these for its names is the RNA.
+            named = [name for name in own if _part(data, name).var_names.isin(spec.features).any()]
+            own = named if len(named) == 1 else own
+        if len(own) > 1:
             raise ValueError(
                 f"Several modalities of the query hold the model's {spec.called} features: {own}; expected one. Fix: "
                 f"leave the others out, e.g. pass `mdata[{own[0]!r}]` alone."
