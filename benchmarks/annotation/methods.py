@@ -34,7 +34,6 @@ METHODS: dict[str, Method] = {
     "plkd-atac-query": ours.default,
     "plkd-transductive": ours.transductive,
     "plkd-transductive-teacher": ours.transductive,
-    "plkd-transductive-adapted": ours.transductive,
     "totalvi+knn": joint_peers.totalvi,
     "multivi+knn": joint_peers.multivi,
     "wnn": joint_peers.weighted_neighbours,

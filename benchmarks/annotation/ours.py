@@ -39,8 +39,13 @@ def fit(
     return model
 
 
-def answers(task: Task, seed: int, name: str, *, teacher: bool = True, **kwargs: Any) -> dict[str, Prediction]:
-    """Fit once and ask the Student and, where it was trained, the Teacher. Both count the seconds of the whole fit."""
+def answers(
+    task: Task, seed: int, name: str, *, teacher: bool = True, adapted: bool = False, **kwargs: Any
+) -> dict[str, Prediction]:
+    """Fit once and ask the Student and, where it was trained, the Teacher; if ``adapted`` the Student adapted to the query too.
+
+    All count the seconds of the whole fit.
+    """
     start = perf_counter()
     model = fit(task, seed, **kwargs)
     fit_s = perf_counter() - start
@@ -49,10 +54,10 @@ def answers(task: Task, seed: int, name: str, *, teacher: bool = True, **kwargs:
         if suffix and not teacher:
             continue
         answers[name + suffix] = _ask(model, task, fit_s, model=network)
-    if model.confidence_ is not None:
+    if adapted:
         start = perf_counter()
-        adapted = model.adapt(task.query)
-        answers[f"{name}-adapted"] = _ask(adapted, task, fit_s + perf_counter() - start)
+        annotator = model.adapt(task.query)
+        answers[f"{name}-adapted"] = _ask(annotator, task, fit_s + perf_counter() - start)
     for argument, modality in task.spec.modalities.items():
         answers[f"{name}-{argument.removesuffix('_layer')}-query"] = _ask(model, task, fit_s, modality=modality)
     return answers
@@ -67,7 +72,7 @@ def _ask(fitted: PLKD | Annotator, task: Task, fit_s: float, **kwargs: Any) -> P
 
 def default(task: Task, seed: int) -> dict[str, Prediction]:
     """Patterns learned from the reference; nothing is told but the columns."""
-    return answers(task, seed, "plkd")
+    return answers(task, seed, "plkd", adapted=True)
 
 
 def transductive(task: Task, seed: int) -> dict[str, Prediction]:

@@ -16,7 +16,6 @@ TRANSDUCTIVE = (
     "plkd-adapted",
     "plkd-transductive",
     "plkd-transductive-teacher",
-    "plkd-transductive-adapted",
     "scanvi",
 )
 
