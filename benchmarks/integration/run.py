@@ -3,7 +3,8 @@
     PLKD_DATA=/path/to/data python -m benchmarks.integration.run --tasks cortex-multiome simulated-cite --out integration.csv
 
 Reference and query of a joint annotation task are trained on together. plkd is given the labels of the reference and none of
-the query's; totalVI and MultiVI use no labels. Scores are computed on the query's cells alone. Each method trains to its own early
+the query's, ``plkd-fifth`` those of a fifth of the reference's cells of each label, ``plkd-no-labels`` none; totalVI and
+MultiVI use no labels. Scores are computed on the query's cells alone. Each method trains to its own early
 stop, capped at ``--minutes``; a method that is capped counts as that long.
 """
 
@@ -13,6 +14,7 @@ import argparse
 import csv
 import logging
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 
@@ -24,23 +26,32 @@ import scvi
 from benchmarks.annotation.joint_peers import fit_multivi, fit_totalvi, joined
 from benchmarks.annotation.peers import UNLABELLED
 from benchmarks.annotation.tasks import Task, folds, read_specs
+from benchmarks.integration.hidden import hide
 from benchmarks.integration.latents import score_latents
 from benchmarks.quiet import quiet
 from plkd import PLKD
 
 logger = logging.getLogger("benchmarks.integration")
+METHODS = ("plkd", "plkd-fifth", "plkd-no-labels", "peer")
 Fit = Callable[[Task, md.MuData, int, str], tuple[dict[str, np.ndarray], int]]
 
 
-def plkd(task: Task, both: md.MuData, seed: int, max_time: str) -> tuple[dict[str, np.ndarray], int]:
-    """Both networks of one model, with the labels of the reference alone."""
+def plkd(
+    task: Task, both: md.MuData, seed: int, max_time: str, *, hidden: float = 0.0
+) -> tuple[dict[str, np.ndarray], int]:
+    """Both networks of one model, with the labels of the reference alone; a share of these hidden, or all of them (1)."""
     scvi.settings.seed = seed
-    both.obs["label"] = np.concatenate([task.labels, np.full(task.query.n_obs, UNLABELLED)])
-    PLKD.setup_mudata(both, labels_key="label", batch_key="batch", modalities=task.spec.modalities)
+    known = np.where(hide(task.labels, hidden, seed), UNLABELLED, task.labels)
+    both.obs["label"] = np.concatenate([known, np.full(task.query.n_obs, UNLABELLED)])
+    labels_key = None if hidden == 1 else "label"
+    PLKD.setup_mudata(
+        both, labels_key, batch_key="batch", modalities=task.spec.modalities, unlabeled_category=UNLABELLED
+    )
     model = PLKD(both)
     model.train(enable_progress_bar=False, enable_model_summary=False, max_time=max_time)
     n_epochs = sum(len(model.history[f"{phase}_loss_train"]) for phase in ("teacher", "student"))
-    latents = {f"plkd {name}": model.get_latent_representation(model=name) for name in ("student", "teacher")}
+    called = {0.0: "plkd", 1.0: "plkd, no labels"}.get(hidden, f"plkd, {1 - hidden:.0%} of the labels")
+    latents = {f"{called} {name}": model.get_latent_representation(model=name) for name in ("student", "teacher")}
     return latents, n_epochs
 
 
@@ -53,9 +64,14 @@ def _peer(name: str, fit: Callable) -> Fit:
 
 
 def methods_for(task: Task) -> dict[str, Fit]:
-    """Return plkd and the peer for the task's modalities."""
+    """Return the methods for the task's modalities."""
     peer = _peer("MultiVI", fit_multivi) if "atac_layer" in task.spec.modalities else _peer("totalVI", fit_totalvi)
-    return {"plkd": plkd, "peer": peer}
+    return {
+        "plkd": plkd,
+        "plkd-fifth": partial(plkd, hidden=0.8),
+        "plkd-no-labels": partial(plkd, hidden=1.0),
+        "peer": peer,
+    }
 
 
 def scores(task: Task, both: md.MuData, latents: dict[str, np.ndarray]) -> pd.DataFrame:
@@ -102,7 +118,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tasks", nargs="+", default=["cortex-multiome", "simulated-cite"])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
-    parser.add_argument("--methods", nargs="+", choices=("plkd", "peer"), default=["plkd", "peer"])
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=["plkd", "peer"])
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--out", type=Path, default=Path("integration.csv"))
     args = parser.parse_args()

@@ -134,6 +134,17 @@ class TestColumnOfVar:
             "2 of 2 peaks found by genomic overlap (100%), names taken from var['interval'], 0 of the query's 2 ignored"
         )
 
+    @pytest.mark.parametrize("chromosome", ["chr1", "1"])
+    def test_intervals_of_peaks_may_stand_in_three_columns(self, chromosome):
+        var = pd.DataFrame({"Chromosome": [chromosome] * 3, "Start": [510, 90, 9000], "End": [880, 190, 9100]})
+        var.index = [f"peak_{i}" for i in range(3)]
+        found = align_features(["chr1:100-200", "chr1:500-900"], var.index, kind="atac", var=var)
+        assert found.columns.toarray().tolist() == [[0, 1], [1, 0], [0, 0]]
+        assert "names taken from var[['Chromosome', 'Start', 'End']]" in str(found)
+        # Genes near peaks have such columns too, which say nothing of genes.
+        with pytest.raises(ValueError, match="0 of 2|0%|none"):
+            align_features(["chr1:100-200", "chr1:500-900"], var.index, kind="rna", var=var)
+
     def test_the_table_is_not_changed(self):
         var = table(symbol=pd.Categorical([*GENES[:9], None]), n=range(10))
         before = var.copy()

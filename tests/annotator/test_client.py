@@ -57,6 +57,16 @@ def test_the_same_bits_as_one_process(annotator, query, client, tmp_path, monkey
     pd.testing.assert_frame_equal(annotator.predict(source, client=client, **some), probabilities, check_exact=True)
 
 
+def test_one_modality_alone(joint, make_mdata, client, tmp_path):
+    make_mdata(60, seed=1).write(tmp_path / "query.h5mu")
+    annotator = joint.export_student(tmp_path / "joint")
+    asked = {"soft": True, "modality": "prot", "batch_size": 9}
+    expected = annotator.predict(tmp_path / "query.h5mu", **asked)
+    found = annotator.predict(tmp_path / "query.h5mu", client=client, **asked)
+    pd.testing.assert_frame_equal(found, expected, check_exact=True)
+    assert not expected.equals(annotator.predict(tmp_path / "query.h5mu", soft=True, batch_size=9))
+
+
 def test_an_error_of_a_worker_is_told(annotator, query, client, tmp_path):
     bad = query.copy()
     bad.X[150, 3] = -1

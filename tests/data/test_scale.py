@@ -66,7 +66,7 @@ def test_negative_values_are_refused_with_the_layers_there_are_and_raw(fmt):
     centred = COUNTS - COUNTS.mean(axis=0)
     with pytest.raises(ValueError, match=r"adata\.X holds negative values \(lowest -\d") as caught:
         detect_scale(Rows(fmt(centred)), "adata.X", other_layers=["counts", "spliced"])
-    for expected in ("Layers there are: ['counts', 'spliced']", "adata.raw.to_adata()", "`layer=` at setup"):
+    for expected in ("Layers there are: ['counts', 'spliced']", "adata.raw.to_adata()", "at setup, `layer=`"):
         assert expected in str(caught.value)
 
 
@@ -127,3 +127,46 @@ def test_faults_far_apart_in_a_sparse_matrix_are_all_counted():
         detect_scale(Rows(sparse.csr_matrix(values)), "adata.X")
     values[0, 0], values[-1, -1] = 1, 1.5
     assert detect_scale(Rows(sparse.csr_matrix(values)), "adata.X") == "log"
+
+
+@pytest.mark.parametrize("scale", [{}, {"log_tf": False}, {"log_idf": False}, {"log_tf": False, "log_idf": False}])
+def test_peaks_normalised_by_muon_are_refused_however_large(scale):
+    import muon
+
+    peaks = np.random.default_rng(0).poisson(0.02, size=(300, 2000)).astype(np.float32)
+    adata = AnnData(sparse.csr_matrix(peaks[:, peaks.any(axis=0)]))
+    muon.atac.pp.tfidf(adata, scale_factor=1e4, **scale)
+    assert adata.X.max() > 15
+    with pytest.raises(ValueError, match="holds normalised peak values") as caught:
+        detect_scale(Rows(adata.X), "mdata['atac'].X", kind="atac")
+    for expected in ("`atac_layer=`", "`mdata['atac'].X = mdata['atac'].layers[...]`"):
+        assert expected in str(caught.value)
+
+
+def test_corrected_counts_of_proteins_are_taken_and_said_as_such(caplog):
+    assert detect_scale(Rows(COUNTS * 0.93), "mdata['prot'].X", kind="protein") == "counts"
+    assert "corrected counts. If they are normalised, name the layer" in caplog.text
+    assert "log1p" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("where", "kind", "lines"),
+    [
+        ("adata.X", "rna", ["`layer=`", "`adata.X = adata.layers[...]`", "`adata = adata.raw.to_adata()`"]),
+        ("mdata['gex'].X", "rna", ["`rna_layer=`", "`mdata['gex'].X = mdata['gex'].layers[...]`"]),
+        (
+            "mdata['prot'].layers['clr']",
+            "protein",
+            ["`protein_layer=`", "`mdata['prot'].layers['clr'] = mdata['prot']"],
+        ),
+        ("adata.obsm['adt']", "protein", ["`protein_expression_obsm_key=`", "`adata.obsm['adt'] = counts`"]),
+        ("adata.X", "atac", ["in a query `adata.X = adata.layers[...]`"]),
+    ],
+)
+def test_what_mends_negative_values_is_said_for_the_place_they_are_in(where, kind, lines):
+    with pytest.raises(ValueError, match="negative") as caught:
+        detect_scale(Rows(np.array([[-1.0]])), where, kind=kind)
+    for line in lines:
+        assert line in str(caught.value)
+    if kind == "atac":
+        assert "at setup" not in str(caught.value)

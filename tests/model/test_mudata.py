@@ -137,6 +137,36 @@ def test_a_modality_that_chosen_cells_lack_is_refused_by_name(joint, make_mdata)
         joint.predict(query, modality="adt")
 
 
+@pytest.mark.parametrize("modality", ["prot", "protein", "rna"])
+def test_an_annotator_answers_from_one_modality_as_the_model_does(joint, make_mdata, tmp_path, modality):
+    query = make_mdata(45, seed=1)
+    exported = joint.export_student(tmp_path / "a")
+    query.write(tmp_path / "query.h5mu")
+    for source in (query, tmp_path / "query.h5mu"):
+        for ask in ("predict", "annotate", "get_latent_representation"):
+            options = {"soft": True} if ask == "predict" else {}
+            expected = getattr(joint, ask)(query, modality=modality, **options)
+            np.testing.assert_array_equal(getattr(exported, ask)(source, modality=modality, **options), expected)
+            if ask == "predict":
+                assert (np.asarray(exported.predict(source, **options)) != np.asarray(expected)).any()
+    with pytest.raises(ValueError, match=r"modality='adt'; expected 'joint' or one of \['rna', 'prot', 'atac'\]"):
+        exported.predict(query, modality="adt")
+    with pytest.raises(ValueError, match="10 cells have no protein"):
+        exported.annotate(make_mdata(30, seed=1, mosaic=True), modality="prot")
+
+
+def test_cells_of_a_query_named_in_two_ways_are_warned_of(joint, make_mdata, caplog):
+    query = make_mdata(30, seed=1, modalities=("rna", "prot"))
+    prot = query["prot"].copy()
+    prot.obs_names = "x" + prot.obs_names
+    joint.predict(MuData({"rna": query["rna"], "prot": prot}))
+    assert f"'prot' (cells such as '{prot.obs_names[0]}')" in caplog.text
+    assert "No cell is in two" in caplog.text
+    caplog.clear()
+    joint.predict(query)
+    assert "No cell is in two" not in caplog.text
+
+
 def test_cells_of_a_query_in_no_modality_of_the_model_are_refused(joint, make_mdata):
     query = make_mdata(30, seed=1, mosaic=True)
     spatial = query["prot"].copy()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 
 import anndata
 import numpy as np
@@ -126,8 +127,96 @@ def test_labels_are_found_in_the_modalities_and_joined_by_cell(make_mdata, caplo
         mdata[name].obs["my_type"] = labels.loc[mdata[name].obs_names]
     with caplog.at_level(logging.INFO, "plkd"):
         PLKD.setup_mudata(mdata, "my_type")
-    assert "obs['my_type'] found in modalities rna, prot" in caplog.text
+    assert caplog.text.count("my_type") == 1
+    assert "labels_key='my_type': found in obs of the modalities rna, prot" in caplog.text
     np.testing.assert_array_equal(mdata.obs["_scvi_labels"], labels.cat.codes)
+
+
+def test_columns_of_the_whole_are_said_once_too(make_mdata, caplog):
+    with caplog.at_level(logging.INFO, "plkd"):
+        PLKD.setup_mudata(make_mdata(30), "cell_type", batch_key="batch")
+    for text in ("labels_key='cell_type': found in mdata.obs", "batch_key='batch': found in mdata.obs"):
+        assert caplog.text.count(text) == 1
+
+
+def test_cells_named_in_two_ways_are_warned_of(make_mdata, caplog):
+    paired = make_mdata(30, modalities=("rna", "prot"))
+    prot = paired["prot"].copy()
+    prot.obs_names = [f"{name}-1" for name in prot.obs_names]
+    mdata = MuData({"rna": paired["rna"].copy(), "prot": prot})
+    mdata.obs["cell_type"] = [paired.obs["cell_type"].astype(str)[name.removesuffix("-1")] for name in mdata.obs_names]
+    PLKD.setup_mudata(mdata, "cell_type")
+    first, other = paired["rna"].obs_names[0], prot.obs_names[0]
+    assert (
+        f"No cell is in two of the modalities 'rna' (cells such as '{first}'), 'prot' (cells such as '{other}')"
+        in caplog.text
+    )
+    caplog.clear()
+    PLKD.setup_mudata(make_mdata(30, mosaic=True), "cell_type")
+    assert "No cell is in two" not in caplog.text
+
+
+def test_peaks_that_are_not_named_by_their_intervals_are_warned_of_with_what_var_says(make_mdata, caplog):
+    mdata = make_mdata(30)
+    intervals = mdata["atac"].var_names
+    mdata["atac"].var["chrom"], mdata["atac"].var["start"] = (
+        "chr1",
+        [int(n.split(":")[1].split("-")[0]) for n in intervals],
+    )
+    mdata["atac"].var["end"] = mdata["atac"].var["start"] + 500
+    mdata["atac"].var_names = [f"peak_{i}" for i in range(60)]
+    mdata.update()
+    PLKD.setup_mudata(mdata, "cell_type")
+    assert "not named by their intervals ('peak_0')" in caplog.text
+    assert (
+        f"var['chrom', 'start', 'end'] tells them. Fix: `mdata['atac'].var_names = ['{intervals[0]}', ...]`"
+        in caplog.text
+    )
+
+
+def _found(error):
+    """Return the lines that a message says mend it."""
+    return re.findall(r"`([^`]+)`", str(error.value).split("Fix:")[1])
+
+
+@pytest.mark.parametrize("name", ["rna", "prot", "atac"])
+def test_cells_with_missing_values_are_left_out_by_the_line_that_says_so(make_mdata, name):
+    mdata = make_mdata(30)
+    values = mdata[name].X.toarray() if sparse.issparse(mdata[name].X) else mdata[name].X
+    values[:4] = np.nan
+    mdata[name].X = sparse.csr_matrix(values) if sparse.issparse(mdata[name].X) else values
+    with pytest.raises(ValueError, match="NaN") as error:
+        PLKD.setup_mudata(mdata, "cell_type")
+    for line in _found(error)[:2]:
+        exec(line, {"np": np, "mdata": mdata})
+    assert mdata[name].n_obs == 26
+    assert mdata.n_obs == 30
+    PLKD.setup_mudata(mdata, "cell_type")
+
+
+def test_missing_proteins_of_obsm_are_left_out_by_the_line_that_says_so(make_mdata):
+    mdata = make_mdata(30)
+    adata = mdata["rna"].copy()
+    adata.obs["cell_type"] = mdata.obs["cell_type"]
+    proteins = mdata["prot"][adata.obs_names].to_df()
+    proteins.iloc[:4] = np.nan
+    adata.obsm["adt"] = proteins
+    with pytest.raises(ValueError, match=r"adata.obsm\['adt'\] holds 48 NaN") as error:
+        PLKD.setup_anndata(adata, "cell_type", protein_expression_obsm_key="adt")
+    scope = {"np": np, "adata": adata}
+    exec(_found(error)[0], scope)
+    assert scope["adata"].n_obs == 26
+    PLKD.setup_anndata(scope["adata"], "cell_type", protein_expression_obsm_key="adt")
+
+
+@pytest.mark.parametrize("name", ["rna", "prot", "atac"])
+def test_a_modality_of_zeros_is_refused_at_setup(make_mdata, name):
+    mdata = make_mdata(30)
+    mdata[name].X = mdata[name].X * 0
+    with pytest.raises(ValueError, match=rf"mdata\['{name}'\]\.X holds nothing but zeros \(30 cells x") as error:
+        PLKD.setup_mudata(mdata, "cell_type")
+    assert "_scvi_labels" not in mdata.obs
+    assert "_layer=`" in str(error.value)
 
 
 def test_labels_that_differ_between_modalities_are_refused(make_mdata):
@@ -165,9 +254,9 @@ def test_a_modality_measured_in_one_label_only_is_said(make_mdata, caplog):
     assert "The labelled cells measured in 'prot' have 1 labels (type_1)" in caplog.text
 
 
-def test_a_modality_of_nothing_but_zeros_is_refused_by_name(make_mdata):
+def test_a_modality_whose_features_are_all_alike_is_refused_by_name(make_mdata):
     mdata = make_mdata(30)
-    mdata["prot"].X = np.zeros_like(mdata["prot"].X)
+    mdata["prot"].X = np.ones_like(mdata["prot"].X)
     PLKD.setup_mudata(mdata, "cell_type")
     with pytest.raises(ValueError, match="No patterns can be learned for prot: none of the 12 features varies"):
         PLKD(mdata)

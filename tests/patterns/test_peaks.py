@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plkd.patterns import looks_like_peaks, parse_peaks
+from plkd.patterns import interval_columns, looks_like_peaks, parse_peaks
 from plkd.patterns._peaks import overlapping_pairs
 
 chromosomes = st.sampled_from(["1", "2", "X", "M", "GL000220.1", "Un_KI270742v1"])
@@ -96,3 +96,19 @@ def test_pairs_are_those_of_a_double_loop(one, other):
     pairs = list(zip(rows.tolist(), columns.tolist(), strict=True))
     assert len(pairs) == len(set(pairs))
     assert set(pairs) == expected
+
+
+@pytest.mark.parametrize(
+    ("var", "expected"),
+    [
+        ({"chr": ["chr1", "X"], "start": [5, 7], "end": [9, 8]}, (["chr", "start", "end"], ["chr1:5-9", "X:7-8"])),
+        ({"interval": ["chr1:5-9", "chr2:7-8"], "start": [0, 0]}, (["interval"], ["chr1:5-9", "chr2:7-8"])),
+        ({"interval": ["open", "open"]}, None),
+        ({"chrom": ["chr1", "chr1"], "start": [5.5, 7.0], "end": [9, 8]}, None),
+        ({"chrom": ["chr1", "chr1"], "start": [9, 8], "end": [5, 7]}, None),
+        ({"gene": ["a", "b"]}, None),
+    ],
+)
+def test_columns_that_tell_intervals(var, expected):
+    found = interval_columns(pd.DataFrame(var))
+    assert (found if found is None else (found[0], list(found[1]))) == expected

@@ -12,7 +12,7 @@ from scipy import sparse
 from plkd.align._alignment import present
 from plkd.align._constants import CASE_SHARE, COMFORT, FLOOR, MARGIN
 from plkd.align._names import as_index, by_name, fill, folded, unversioned
-from plkd.patterns import looks_like_peaks, overlap_map, plain_protein_name
+from plkd.patterns import interval_columns, looks_like_peaks, overlap_map, plain_protein_name
 
 #: No panel of antibodies is longer; to read each of many thousand genes as an antibody takes seconds.
 _LONGEST_PANEL = 2000
@@ -33,7 +33,8 @@ class Match:
     notes
         What was done beyond comparing names, in words.
     column
-        Label of the column of ``var`` that the names are from; None: they are ``var_names``.
+        Label of the column of ``var`` that the names are from, a list of labels where several tell the intervals of peaks;
+        None: they are ``var_names``.
     """
 
     columns: Any
@@ -61,7 +62,10 @@ def best_match(model: pd.Index, query: pd.Index, var: pd.DataFrame | None, kind:
     if kind != "atac" and _are_peaks(query):
         return own  # genes near peaks, or the like: what is counted are the peaks
     best = own
-    for column, names in text_columns(var):
+    others = text_columns(var)
+    if kind == "atac" and not _are_peaks(query) and (intervals := interval_columns(var)) is not None:
+        others.append(intervals)
+    for column, names in others:
         if names.nunique() >= FLOOR * len(model):
             found = replace(match_names(model, names, kind), column=column)
             best = found if found.fraction > best.fraction else best

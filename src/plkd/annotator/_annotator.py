@@ -91,6 +91,7 @@ class Annotator:
         indices: Sequence[int] | np.ndarray | None = None,
         soft: bool = False,
         batch_size: int | None = None,
+        modality: str = "joint",
         progress: bool = False,
         client: Any = None,
     ) -> np.ndarray | pd.DataFrame:
@@ -107,6 +108,8 @@ class Annotator:
             Return probabilities, cells x labels, rows sum to 1, calibrated where the model was.
         batch_size
             Cells of a mini-batch, of which up to four are computed at once on a CPU; None: these hold about 128 MiB of dense values.
+        modality
+            ``"joint"`` uses all that a cell was measured in; the name of a modality, or its kind, uses that alone.
         progress
             Show a progress bar.
         client
@@ -124,7 +127,7 @@ class Annotator:
         (60,)
         """
         logits, measured, names = self._run(
-            adata, indices, batch_size, run=inference.student_logits, progress=progress, client=client
+            adata, indices, batch_size, modality, run=inference.student_logits, progress=progress, client=client
         )
         if soft:
             return inference.probability_frame(logits, self.labels, names, self.confidence, measured)
@@ -139,6 +142,7 @@ class Annotator:
         indices: Sequence[int] | np.ndarray | None = None,
         over_clustering: str | Sequence[Any] | np.ndarray | pd.Series | None = None,
         batch_size: int | None = None,
+        modality: str = "joint",
         progress: bool = False,
         client: Any = None,
     ) -> pd.DataFrame:
@@ -146,7 +150,7 @@ class Annotator:
 
         Parameters
         ----------
-        adata, indices, batch_size, progress, client
+        adata, indices, batch_size, modality, progress, client
             As in :meth:`predict`.
         unknown, unknown_label, over_clustering
             As in :meth:`plkd.PLKD.annotate`.
@@ -159,8 +163,8 @@ class Annotator:
         """
         inference.rejection_rate(unknown, unknown_label, self.labels, self.confidence)
         inference.check_client(client, adata)
-        with _opened(adata) as data, self._cells(data) as (cells, names):
-            chosen = inference.chosen_cells(cells.n_obs, indices)
+        with _opened(adata) as data:
+            cells, names, chosen = self._chosen(data, indices, modality)
             clusters = inference.clusters_of(data, over_clustering, chosen)
             return inference.annotate(
                 self._scaling,
@@ -175,7 +179,7 @@ class Annotator:
                 clusters=clusters,
                 batch_size=batch_size,
                 progress="Annotating" if progress else None,
-                outputs=self._outputs(client, adata, cells),
+                outputs=self._outputs(client, adata, cells, modality),
             )
 
     def predict_sets(
@@ -185,12 +189,13 @@ class Annotator:
         coverage: float = 0.9,
         indices: Sequence[int] | np.ndarray | None = None,
         batch_size: int | None = None,
+        modality: str = "joint",
     ) -> pd.DataFrame:
         """Return for each cell a set of labels that holds the right one, as :meth:`plkd.PLKD.predict_sets` does.
 
         Parameters
         ----------
-        adata, indices, batch_size
+        adata, indices, batch_size, modality
             As in :meth:`predict`.
         coverage
             Share of the cells of each label whose set holds it, in (0, 1).
@@ -201,7 +206,7 @@ class Annotator:
         (60, 3)
         """
         confidence = inference.check_coverage(coverage, self.confidence)
-        output, measured, names = self._run(adata, indices, batch_size)
+        output, measured, names = self._run(adata, indices, batch_size, modality)
         return inference.set_frame(output, measured, self.labels, names, confidence, float(coverage))
 
     def get_latent_representation(
@@ -210,12 +215,13 @@ class Annotator:
         *,
         indices: Sequence[int] | np.ndarray | None = None,
         batch_size: int | None = None,
+        modality: str = "joint",
     ) -> np.ndarray:
         """Return the Student's last hidden layer, shape ``(n_cells, n_latent)``, float32.
 
         Parameters
         ----------
-        adata, indices, batch_size
+        adata, indices, batch_size, modality
             As in :meth:`predict`.
 
         Examples
@@ -223,7 +229,7 @@ class Annotator:
         >>> plkd.Annotator.load("annotator/").get_latent_representation(query).shape
         (60, 8)
         """
-        return self._run(adata, indices, batch_size)[0].latent
+        return self._run(adata, indices, batch_size, modality)[0].latent
 
     def get_pattern_attribution(
         self,
@@ -244,8 +250,8 @@ class Annotator:
         >>> plkd.Annotator.load("annotator/").get_pattern_attribution(query).shape
         (60, 6)
         """
-        with self._cells(adata) as (cells, names):
-            chosen = inference.chosen_cells(cells.n_obs, indices)
+        with _opened(adata) as data:
+            cells, names, chosen = self._chosen(data, indices)
             scores = inference.pattern_attribution(
                 self._scaling,
                 self._student,
@@ -301,8 +307,8 @@ class Annotator:
         >>> table = annotator.adapt(query).annotate(query)
         """
         confidence = inference.check_adaptable(self.confidence)
-        with self._cells(adata) as (cells, _):
-            chosen = inference.chosen_cells(cells.n_obs, indices)
+        with _opened(adata) as data:
+            cells, _, chosen = self._chosen(data, indices)
             if not len(chosen):
                 raise ValueError(
                     "There are no cells to adapt to. Fix: pass a query that has some, or `indices` of some of its cells."
@@ -324,17 +330,21 @@ class Annotator:
             )
         return other
 
-    @contextmanager
-    def _cells(self, adata: AnnData | MuData | str | Path) -> Iterator[tuple[Cells, pd.Index]]:
-        """Give a query's cells, aligned, and their names."""
-        with _opened(adata) as data:
-            yield open_query(data, self.modalities), data.obs_names
+    def _chosen(
+        self, data: AnnData | MuData, indices: Any, modality: str = "joint"
+    ) -> tuple[Cells, pd.Index, np.ndarray]:
+        """Return a query's cells, aligned, their names, and the numbers of those chosen."""
+        kind = inference.kind_of(modality, self.modalities)
+        cells, names = open_query(data, self.modalities), data.obs_names
+        chosen = inference.chosen_cells(cells.n_obs, indices)
+        return inference.restricted(cells, kind, chosen, names), names, chosen
 
     def _run(
         self,
         adata: AnnData | MuData | str | Path,
         indices: Any,
         batch_size: int | None,
+        modality: str,
         *,
         run: Callable[..., Any] = inference.run_student,
         progress: bool = False,
@@ -342,8 +352,8 @@ class Annotator:
     ) -> tuple[Any, np.ndarray, pd.Index]:
         """Return what ``run`` returns of the Student, what each cell was measured in, and the cells' names."""
         inference.check_client(client, adata)
-        with self._cells(adata) as (cells, names):
-            chosen = inference.chosen_cells(cells.n_obs, indices)
+        with _opened(adata) as data:
+            cells, names, chosen = self._chosen(data, indices, modality)
             output = run(
                 self._scaling,
                 self._student,
@@ -351,16 +361,19 @@ class Annotator:
                 chosen,
                 batch_size=batch_size,
                 progress="Annotating" if progress else None,
-                outputs=self._outputs(client, adata, cells),
+                outputs=self._outputs(client, adata, cells, modality),
             )
             return output, cells.measured()[chosen], names[chosen]
 
-    def _outputs(self, client: Any, adata: Any, cells: Cells) -> Callable[..., Iterable[inference.StudentOutput]]:
+    def _outputs(
+        self, client: Any, adata: Any, cells: Cells, modality: str
+    ) -> Callable[..., Iterable[inference.StudentOutput]]:
         """Return what runs the Student: this process, or the workers of a cluster."""
         if client is None:
             return inference.student_outputs
         source = str(Path(adata).absolute()) if isinstance(adata, str | Path) else cells
-        return partial(inference.cluster_outputs, client, source, self.modalities)
+        kind = inference.kind_of(modality, self.modalities)
+        return partial(inference.cluster_outputs, client, source, self.modalities, kind)
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write ``annotator.safetensors`` into a folder.

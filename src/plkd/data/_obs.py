@@ -67,15 +67,25 @@ def find_column(data: AnnData | MuData, key: str) -> pd.Series | None:
     """Return a column as :func:`obs_column` does, or None."""
     if (column := _column(data.obs, key)) is not None or not isinstance(data, MuData):
         return column
-    having = {name: column for name, adata in data.mod.items() if (column := _column(adata.obs, key)) is not None}
+    having = _in_modalities(data, key)
+    return _joined(having, data.obs_names, key) if having else None
+
+
+def say_where_found(mdata: MuData, key: str, argument: str) -> None:
+    """Say in the log where :func:`find_column` finds a column of a MuData."""
+    if _column(mdata.obs, key) is not None:
+        logger.info("%s=%r: found in mdata.obs", argument, key)
+    else:
+        logger.info("%s=%r: found in obs of the modalities %s", argument, key, ", ".join(_in_modalities(mdata, key)))
+
+
+def _in_modalities(mdata: MuData, key: str) -> dict[str, pd.Series]:
+    having = {name: column for name, adata in mdata.mod.items() if (column := _column(adata.obs, key)) is not None}
     # "rna:key" is how mudata 0.3 calls a modality's column where it copies it into the whole's.
     modality, _, own = str(key).partition(":")
-    if not having and modality in data.mod and (column := _column(data.mod[modality].obs, own)) is not None:
+    if not having and modality in mdata.mod and (column := _column(mdata.mod[modality].obs, own)) is not None:
         having = {modality: column}
-    if not having:
-        return None
-    logger.info("obs[%r] found in modalities %s", key, ", ".join(having))
-    return _joined(having, data.obs_names, key)
+    return having
 
 
 def _column(obs: pd.DataFrame, key: Any) -> pd.Series | None:

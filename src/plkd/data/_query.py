@@ -12,7 +12,7 @@ from mudata import MuData
 
 from plkd.align import COMFORT, Alignment, align_features
 from plkd.data._cells import Cells, Modality
-from plkd.data._modalities import find_tables
+from plkd.data._modalities import find_tables, say_apart
 from plkd.data._rows import Rows
 from plkd.data._scale import detect_scale
 from plkd.data._spec import ModalitySpec, Table
@@ -69,6 +69,12 @@ def open_query(data: AnnData | MuData, specs: Sequence[ModalitySpec], *, called:
             f"{len(lost)} of {data.n_obs} cells were measured in none of the model's modalities "
             f"({', '.join(spec.called for spec in specs)}), e.g. {list(data.obs_names[lost[:3]])}. Fix: leave them out, "
             f"`mdata[np.any([mdata.obs_names.isin(mdata[m].obs_names) for m in {names}], axis=0)]`."
+        )
+    if called != "Reference":  # of which it was said at setup
+        tables = {found.table.name or kind: (kind, found.table.cells) for kind, found in aligned.items()}
+        say_apart(
+            {name: cells.measured_in(kind) for name, (kind, _) in tables.items()},
+            {name: names for name, (_, names) in tables.items()},
         )
     return cells
 

@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 import scipy.sparse as sp
 
+from plkd.data._mend import leaving_out, owner, taking_counts
 from plkd.data._rows import Rows
 from plkd.patterns import KIND
 
@@ -41,12 +42,12 @@ def detect_scale(rows: Rows, where: str, *, kind: str = "rna", other_layers: Seq
 
     Returns
     -------
-    ``"log"`` for non-negative, not all whole values below 15, whatever the row sums; else ``"counts"``.
+    ``"log"`` for non-negative, not all whole values of RNA below 15, whatever the row sums; else ``"counts"``.
 
     Raises
     ------
     ValueError
-        If a value is negative, NaN or infinite, or proteins or peaks are normalised.
+        If a value is negative, NaN or infinite, or proteins (not whole, below 15) or peaks (not whole) are normalised.
     """
     whole, largest = True, 0.0
     for block in _blocks(rows):
@@ -57,24 +58,28 @@ def detect_scale(rows: Rows, where: str, *, kind: str = "rna", other_layers: Seq
             whole = whole and _whole(values)
     if whole or not KIND[kind].is_counted:
         return "counts"
-    if largest < LOG_MAXIMUM and kind != "rna":
+    # Genes and proteins may be counts corrected for ambient ones, which are large somewhere. TF-IDF of peaks is large too.
+    if kind == "atac" or (largest < LOG_MAXIMUM and kind != "rna"):
         raise ValueError(
             f"{where} holds normalised {_values(kind)} (not whole, largest {largest:.2f}); expected raw counts, which "
-            f'plkd scales itself.{_layers(other_layers)} Fix: name the layer with the counts, `{kind}_layer="counts"`.'
+            f"plkd scales itself.{_layers(other_layers)} Fix: {taking_counts(where, kind)}."
         )
     if largest < LOG_MAXIMUM:
         logger.info(
             "%s holds log-normalised values (not whole, largest %.2f): used as they are. "
-            "Where there are raw counts, set the reference up with their layer, e.g. layer='counts'.",
+            "Where there are raw counts, set the reference up with their layer, e.g. %s='counts'.",
             where,
             largest,
+            "layer" if owner(where) == "adata" else "rna_layer",
         )
         return "log"
     logger.warning(
-        "%s holds values that are not whole (largest %.1f): taken as corrected counts and scaled to 10,000 per cell. "
-        "If they are normalised already, pass their log1p or the raw counts.",
+        "%s holds values that are not whole (largest %.1f): taken as corrected counts%s",
         where,
         largest,
+        " and scaled to 10,000 per cell. If they are normalised already, pass their log1p or the raw counts."
+        if kind == "rna"
+        else f". If they are normalised, {taking_counts(where, kind)}.",
     )
     return "counts"
 
@@ -88,8 +93,7 @@ def check_values(values: np.ndarray, where: str, *, kind: str = "rna", other_lay
     if np.isnan(lowest) or np.isinf(highest) or np.isinf(lowest):
         n_bad = int((~np.isfinite(values)).sum())
         raise ValueError(
-            f"{where} holds {n_bad} NaN or infinite values; expected finite counts. "
-            "Fix: remove or impute them, e.g. `adata = adata[:, np.isfinite(adata.X).all(0)]`."
+            f"{where} holds {n_bad} NaN or infinite values; expected finite counts. Fix: {leaving_out(where)}."
         )
     if highest > _LARGEST:
         raise ValueError(
@@ -100,13 +104,15 @@ def check_values(values: np.ndarray, where: str, *, kind: str = "rna", other_lay
         how = "centred log ratios or dsb" if kind == "protein" else "scaled or decomposed"
         raise ValueError(
             f"{where} holds negative values (lowest {lowest:.3g}), so it is normalised ({how}); expected raw counts, which "
-            f'plkd scales itself.{_layers(other_layers)} Fix: name the layer with the counts, `{kind}_layer="counts"`.'
+            f"plkd scales itself.{_layers(other_layers)} Fix: {taking_counts(where, kind)}."
         )
     if lowest < 0:
+        whose = owner(where)
+        target = "adata" if whose == "adata" else f"mdata.mod{whose.removeprefix('mdata')}"
         raise ValueError(
             f"{where} holds negative values (lowest {lowest:.3g}), so it was scaled or centred; expected raw counts or "
-            f"log-normalised values.{_layers(other_layers)} Fix: take the counts from where they were not scaled, a layer "
-            "(`layer=` at setup, `adata.X = adata.layers[...]` in a query) or .raw (`adata = adata.raw.to_adata()`)."
+            f"log-normalised values.{_layers(other_layers)} Fix: {taking_counts(where, kind)}; or take .raw, "
+            f"`{target} = {whose}.raw.to_adata()`."
         )
 
 

@@ -48,6 +48,7 @@ def cluster_outputs(
     client: Any,
     source: Cells | str,
     specs: Sequence[ModalitySpec],
+    kind: str | None,
     scaling: Mapping[str, InputScaling],
     student: Student,
     cells: Cells,
@@ -67,6 +68,8 @@ def cluster_outputs(
         What workers read: cells in arrays of dask, or the path of a file.
     specs
         The model's modalities.
+    kind
+        Of the modality that is read alone; None: all that there are.
     scaling, student, cells, indices, axes, batch_size, progress
         As of :func:`run_student`.
     """
@@ -74,7 +77,9 @@ def cluster_outputs(
     if not isinstance(source, str):
         # Within a task: tasks of their own would wait for this one.
         source = source.computed_by("threads")
-    common = client.scatter([(source, specs, dict(scaling), student, axes, batch_size)], broadcast=True, hash=False)[0]
+    common = client.scatter(
+        [(source, specs, kind, dict(scaling), student, axes, batch_size)], broadcast=True, hash=False
+    )[0]
     split = np.split(indices, np.arange(_BATCHES * size, len(indices), _BATCHES * size))
     pieces = iter(tqdm(split, desc=progress, disable=progress is None, unit="part"))
     waiting: deque[Any] = deque()
@@ -96,9 +101,10 @@ def _submit(client: Any, waiting: deque[Any], common: Any, pieces: Iterator[np.n
 
 
 def _work(common: tuple[Any, ...], numbers: np.ndarray) -> StudentOutput:
-    source, specs, scaling, student, axes, batch_size = common
+    source, specs, kind, scaling, student, axes, batch_size = common
     run = {"axes": axes, "batch_size": batch_size}
     if not isinstance(source, str):
         return run_student(scaling, student, source, numbers, **run)
     with open_file(Path(source)) as data:
-        return run_student(scaling, student, open_query(data, specs), numbers, **run)
+        cells = open_query(data, specs)
+        return run_student(scaling, student, cells if kind is None else cells.only(kind), numbers, **run)

@@ -20,13 +20,14 @@ from plkd.data import (
     Table,
     align_table,
     as_text,
+    check_contents,
     detect_scale,
     find_column,
     find_table,
     ordered_categories,
 )
 from plkd.model._clusters import cluster_cells
-from plkd.patterns import KIND, KINDS
+from plkd.patterns import KIND, KINDS, interval_columns, looks_like_peaks
 
 logger = logging.getLogger("plkd")
 
@@ -90,7 +91,11 @@ class ModalityField(BaseAnnDataField):
         table = find_table(adata, self.spec)
         if table is None:
             raise KeyError(f"The data set has no {self.spec.called}.")
-        scale = detect_scale(Rows(table.matrix), table.where, kind=self.spec.kind, other_layers=table.layers)
+        rows = Rows(table.matrix)
+        scale = detect_scale(rows, table.where, kind=self.spec.kind, other_layers=table.layers)
+        check_contents(rows, table.where, kind=self.spec.kind, features=table.features)
+        if self.spec.kind == "atac":
+            _say_how_peaks_are_named(table)
         features = np.asarray(table.features, dtype=object)
         spec = replace(self.spec, features=tuple(map(str, features)), scale=scale)
         # The names stand beside the spec, where scvi-tools' own tools look for them.
@@ -112,6 +117,21 @@ class ModalityField(BaseAnnDataField):
 
     def view_state_registry(self, state_registry: dict[str, Any]) -> None:
         """Show nothing beyond the summary."""
+
+
+def _say_how_peaks_are_named(table: Table) -> None:
+    if looks_like_peaks(table.features):
+        return
+    intervals = None if table.var is None else interval_columns(table.var)
+    logger.warning(
+        "Peaks of %s are not named by their intervals (%r): queries with other peaks cannot be matched by overlap.%s",
+        table.where,
+        str(table.features[0]),
+        ""
+        if intervals is None
+        else f" var{intervals[0]} tells them. Fix: `mdata[{table.name!r}].var_names = [{str(intervals[1][0])!r}, ...]` of it, "
+        "`mdata.update()`, before setup.",
+    )
 
 
 class CodesField(CategoricalObsField):

@@ -12,7 +12,7 @@ import scipy.sparse as sp
 from anndata import AnnData
 from mudata import MuData
 
-from plkd.data import ModalitySpec, as_text, find_table, obs_column
+from plkd.data import ModalitySpec, as_text, find_table, obs_column, say_apart, say_where_found
 from plkd.model._labels import check_labels
 from plkd.patterns import KIND, KINDS
 
@@ -197,6 +197,11 @@ def check_reference(
                 f"obs[{batch_key!r}] is missing for {n_missing} cells; expected a batch for every reference cell. Fix: "
                 f"write one for each of them into `{whole}.obs[{batch_key!r}]`, or drop these cells."
             )
+    if isinstance(data, MuData):
+        for argument, key in (("labels_key", labels_key), ("batch_key", batch_key)):
+            if key is not None:
+                say_where_found(data, key, argument)
+        say_apart(measured, {name: data.mod[name].obs_names for name in measured})
 
 
 _WITH_ARTICLE = {AnnData: "an AnnData", MuData: "a MuData"}

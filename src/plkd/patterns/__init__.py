@@ -17,6 +17,7 @@ from plkd.patterns._kinds import KINDS as KINDS
 from plkd.patterns._learn import learn
 from plkd.patterns._nearby import PeakGenes, from_peaks
 from plkd.patterns._overlap import overlap_map as overlap_map
+from plkd.patterns._peaks import interval_columns as interval_columns
 from plkd.patterns._peaks import looks_like_peaks as looks_like_peaks
 from plkd.patterns._peaks import parse_peaks
 from plkd.patterns._proteins import plain_protein_name as plain_protein_name
@@ -25,7 +26,7 @@ from plkd.patterns._read import read
 from plkd.patterns._set import PatternSet
 from plkd.patterns._translate import translate
 
-# COLLECTIONS, KIND, KINDS, overlap_map, looks_like_peaks and plain_protein_name serve the other parts of plkd and are not promised to users.
+# COLLECTIONS, KIND, KINDS, overlap_map, interval_columns, looks_like_peaks and plain_protein_name serve the other parts of plkd and are not promised to users.
 __all__ = [
     "CoverageReport",
     "PatternSet",

@@ -75,6 +75,29 @@ def looks_like_peaks(names: Iterable[str]) -> bool:
     return 2 * int((end > start).sum()) > len(end)
 
 
+def interval_columns(var: pd.DataFrame) -> tuple[list[str], pd.Index] | None:
+    """Return the columns that tell the interval of each peak, and the intervals as names; None where there are none.
+
+    Examples
+    --------
+    >>> var = pd.DataFrame({"chrom": ["chr1"], "start": [100], "end": [200]}, index=["peak_0"])
+    >>> interval_columns(var)
+    (['chrom', 'start', 'end'], Index(['chr1:100-200'], dtype='object'))
+    """
+    columns = [column for what in _COLUMNS if (column := find_column(var, what)) is not None]
+    if len(columns) < len(_COLUMNS):
+        interval = find_column(var, "interval", ("interval",))
+        if interval is None:
+            return None
+        names = pd.Index(var[interval].astype(str), dtype=object, name=None)
+        return ([interval], names) if looks_like_peaks(names) else None
+    chrom, *bounds = (var[column] for column in columns)
+    if not all(pd.api.types.is_integer_dtype(bound) for bound in bounds):
+        return None
+    names = [f"{c}:{start}-{end}" for c, start, end in zip(chrom, *bounds, strict=True)]
+    return (columns, pd.Index(names, dtype=object)) if looks_like_peaks(names) else None
+
+
 def read_names(names: list[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Read intervals as :func:`parse_peaks` does; names that are none have start and end -1."""
     found = [_NAME.fullmatch(name.strip()) for name in names]
