@@ -107,7 +107,7 @@ def test_wrong_folders_are_refused(trained, tmp_path):
 
 
 def test_newer_format_is_refused(annotator, tmp_path, monkeypatch):
-    monkeypatch.setattr("plkd.annotator._annotator.FORMAT", FORMAT + 1)
+    monkeypatch.setattr("plkd.annotator._state.FORMAT", FORMAT + 1)
     annotator.save(tmp_path / "a")
     with pytest.raises(ValueError, match=rf"format {FORMAT + 1}; this plkd reads up to {FORMAT}"):
         Annotator.load(tmp_path / "a")

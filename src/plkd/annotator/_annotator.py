@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import copy
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-import torch
 from anndata import AnnData
 from mudata import MuData
 
@@ -22,10 +19,11 @@ from plkd._arguments import check_type
 from plkd._download import download, is_address
 from plkd._files import as_path, staged
 from plkd.align import AlignmentReport
-from plkd.annotator._file import FILE_NAME, FORMAT, read_annotator, write_annotator
+from plkd.annotator._file import FILE_NAME, read_annotator, write_annotator
+from plkd.annotator._state import from_state, to_state
 from plkd.confidence import Confidence
 from plkd.data import Cells, ModalitySpec, open_file, open_query
-from plkd.nn import InputScaling, Student, make_scaling
+from plkd.nn import InputScaling, Student
 from plkd.patterns import PatternSet
 
 
@@ -400,32 +398,15 @@ class Annotator:
         file = folder / FILE_NAME
         if file.exists() and not overwrite:
             raise ValueError(f"{file} already exists. Fix: name another folder, or pass overwrite=True.")
-        membership = self.patterns.membership
-        tensors = {f"student.{name}": value for name, value in self._student.state_dict().items()}
-        for kind, scaling in self._scaling.items():
-            tensors |= {f"{kind}.{name}": value for name, value in scaling.state_dict().items()}
-        for name in ("data", "indices", "indptr"):
-            tensors[f"patterns.{name}"] = torch.from_numpy(np.array(getattr(membership, name)))
-        if self.confidence is not None:
-            arrays = self.confidence.to_arrays()
-            tensors |= {f"confidence.{name}": torch.from_numpy(np.array(value)) for name, value in arrays.items()}
-        about = {
-            "format": FORMAT,
-            "versions": {"plkd": version("plkd"), "torch": torch.__version__, "python": platform.python_version()},
-            "labels": self.labels,
-            "modalities": [spec.to_dict() for spec in self.modalities],
-            "student": {"n_hidden": list(self._student.n_hidden)},
-            "patterns": {
-                "names": list(self.patterns.names),
-                "sources": list(self.patterns.sources),
-                "kinds": list(self.patterns.kinds),
-                # Without those of a single modality, which are its own.
-                "features": list(self.patterns.features) if len(self.modalities) > 1 else None,
-            },
-            # None: not calibrated.
-            "confidence": None if self.confidence is None else {"note": self.confidence.note},
-            "card": self.card,
-        }
+        tensors, about = to_state(
+            student=self._student,
+            scaling=self._scaling,
+            labels=self.labels,
+            patterns=self.patterns,
+            specs=self.modalities,
+            confidence=self.confidence,
+            card=self.card,
+        )
         with staged(folder) as staging:
             write_annotator(staging / FILE_NAME, tensors, about)
 
@@ -472,7 +453,7 @@ class Annotator:
         place = as_path(path, "path")
         tensors, about = read_annotator(place)
         try:
-            return cls._from_file(tensors, about)
+            return cls(**from_state(tensors, about))
         except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError) as error:
             raise ValueError(
                 f"{place} lacks parts of an Annotator ({type(error).__name__}: {error}), though its checksum fits. Fix: "
@@ -489,40 +470,6 @@ class Annotator:
                 f"{url} is the file with that checksum, but it cannot be used: {error} Fix: give the address of an "
                 f"{FILE_NAME}, and its checksum."
             ) from error
-
-    @classmethod
-    def _from_file(cls, tensors: Mapping[str, torch.Tensor], about: Mapping[str, Any]) -> Annotator:
-        specs = [ModalitySpec.from_dict(spec) for spec in about["modalities"]]
-        n_features = {spec.kind: len(spec.features) for spec in specs}
-        student = Student(n_features, len(about["labels"]), n_hidden=about["student"]["n_hidden"])
-        student.load_state_dict({k.removeprefix("student."): v for k, v in tensors.items() if k.startswith("student.")})
-        scaling = {kind: make_scaling(kind, n) for kind, n in n_features.items()}
-        for kind, layer in scaling.items():
-            own = f"{kind}."
-            layer.load_state_dict({k.removeprefix(own): v for k, v in tensors.items() if k.startswith(own)})
-        named = about["patterns"]
-        features = named["features"] or specs[0].features
-        parts = tuple(tensors[f"patterns.{name}"].numpy() for name in ("data", "indices", "indptr"))
-        confidence = None
-        if about.get("confidence") is not None:
-            own = "confidence."
-            arrays = {k.removeprefix(own): v.numpy() for k, v in tensors.items() if k.startswith(own)}
-            confidence = Confidence.from_arrays(list(n_features), arrays, about["confidence"]["note"])
-        return cls(
-            student=student,
-            scaling=scaling,
-            confidence=confidence,
-            card=about.get("card"),  # files of plkd's first days have none
-            labels=about["labels"],
-            patterns=PatternSet(
-                tuple(named["names"]),
-                tuple(features),
-                _csc(parts, (len(features), len(named["names"]))),
-                tuple(named["sources"]),
-                tuple(named["kinds"]),
-            ),
-            specs=specs,
-        )
 
     def alignment_report(self, adata: AnnData | MuData | str | Path) -> AlignmentReport:
         """Say which of the Student's features a query has, overall and pattern by pattern.
@@ -590,9 +537,3 @@ def _opened(adata: AnnData | MuData | str | Path) -> Iterator[AnnData | MuData]:
         return
     with open_file(as_path(adata, "adata")) as opened:
         yield opened
-
-
-def _csc(parts: tuple[np.ndarray, ...], shape: tuple[int, int]) -> Any:
-    from scipy.sparse import csc_matrix
-
-    return csc_matrix(parts, shape=shape)
