@@ -35,16 +35,23 @@ def test_zeros_are_refused(fmt, kind):
 
 
 @pytest.mark.parametrize("fmt", FORMATS)
-@pytest.mark.parametrize("kind", ["protein", "atac"])
+@pytest.mark.parametrize("kind", ["rna", "protein", "atac"])
 def test_cells_without_counts_are_counted_with_the_line_that_leaves_them_out(fmt, kind, caplog):
     values = COUNTS.copy()
     values[[3, 40]] = 0
     checked(FORMATS[fmt](values), kind)
     assert "2 of 50 cells have no counts in mdata['prot'].X" in caplog.text
     kept = "np.asarray(mdata['prot'].X.sum(axis=1)).ravel() > 0"
-    assert f"`mdata.mod['prot'] = mdata['prot'][{kept}].copy()`" in caplog.text
+    assert f"`mdata.mod['prot'] = mdata['prot'][{kept}].copy()`, `mdata.update()`" in caplog.text
     found = eval(kept, {"np": np, "mdata": {"prot": AnnData(values)}})
     np.testing.assert_array_equal(np.flatnonzero(~found), [3, 40])
+
+
+def test_zeros_that_are_stored_are_no_counts(caplog):
+    stored = sparse.csr_matrix(COUNTS)
+    stored.data[stored.indptr[7] : stored.indptr[9]] = 0
+    checked(stored)
+    assert "2 of 50 cells" in caplog.text
 
 
 def test_of_obsm_a_mudata_is_the_way(caplog):

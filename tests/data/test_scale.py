@@ -66,7 +66,7 @@ def test_negative_values_are_refused_with_the_layers_there_are_and_raw(fmt):
     centred = COUNTS - COUNTS.mean(axis=0)
     with pytest.raises(ValueError, match=r"adata\.X holds negative values \(lowest -\d") as caught:
         detect_scale(Rows(fmt(centred)), "adata.X", other_layers=["counts", "spliced"])
-    for expected in ("Layers there are: ['counts', 'spliced']", "adata.raw.to_adata()", "at setup, `layer=`"):
+    for expected in ("Layers there are: ['counts', 'spliced']", "adata.raw.to_adata()", "at setup, `layer='counts'`"):
         assert expected in str(caught.value)
 
 
@@ -160,7 +160,8 @@ def test_corrected_counts_of_proteins_are_taken_and_said_as_such(caplog):
             ["`protein_layer=`", "`mdata['prot'].layers['clr'] = mdata['prot']"],
         ),
         ("adata.obsm['adt']", "protein", ["`protein_expression_obsm_key=`", "`adata.obsm['adt'] = counts`"]),
-        ("adata.X", "atac", ["in a query `adata.X = adata.layers[...]`"]),
+        ("adata.X", "atac", ["take the counts, `adata.X = adata.layers[...]`"]),
+        (r"""mdata['a"b\'] c'].X""", "protein", [r"""`mdata['a"b\'] c'].X = mdata['a"b\'] c'].layers[...]`"""]),
     ],
 )
 def test_what_mends_negative_values_is_said_for_the_place_they_are_in(where, kind, lines):
@@ -170,3 +171,11 @@ def test_what_mends_negative_values_is_said_for_the_place_they_are_in(where, kin
         assert line in str(caught.value)
     if kind == "atac":
         assert "at setup" not in str(caught.value)
+
+
+def test_a_layer_of_counts_is_named_where_there_is_one():
+    with pytest.raises(ValueError, match="normalised") as caught:
+        detect_scale(Rows(np.array([[0.5]])), "mdata['prot'].X", kind="protein", other_layers=["spliced", "counts"])
+    assert "`protein_layer='counts'`, or in a query `mdata['prot'].X = mdata['prot'].layers['counts']`" in str(
+        caught.value
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 
 import numpy as np
 import pandas as pd
@@ -160,11 +161,31 @@ def test_cells_of_a_query_named_in_two_ways_are_warned_of(joint, make_mdata, cap
     prot = query["prot"].copy()
     prot.obs_names = "x" + prot.obs_names
     joint.predict(MuData({"rna": query["rna"], "prot": prot}))
-    assert f"'prot' (cells such as '{prot.obs_names[0]}')" in caplog.text
-    assert "No cell is in two" in caplog.text
+    assert "30 cells seem to be named in two ways" in caplog.text
     caplog.clear()
     joint.predict(query)
-    assert "No cell is in two" not in caplog.text
+    joint.predict(
+        MuData(
+            {
+                "rna": query["rna"][:10].copy(),
+                "prot": query["prot"][~query["prot"].obs_names.isin(query["rna"].obs_names[:10])].copy(),
+            }
+        )
+    )
+    assert "named in two ways" not in caplog.text
+
+
+def test_cells_of_a_query_without_counts_are_warned_of(joint, make_mdata, caplog):
+    query = make_mdata(30, seed=1)
+    query["prot"].X[:4] = 0
+    joint.predict(query)
+    assert "4 of 30 cells have no counts in mdata['prot'].X" in caplog.text
+    for line in re.findall("`([^`]+)`", caplog.text.split("leave them out:")[1]):
+        exec(line, {"np": np, "mdata": query})
+    assert query["prot"].n_obs == 26
+    caplog.clear()
+    joint.predict(query)
+    assert "no counts" not in caplog.text
 
 
 def test_cells_of_a_query_in_no_modality_of_the_model_are_refused(joint, make_mdata):

@@ -128,7 +128,7 @@ def test_labels_are_found_in_the_modalities_and_joined_by_cell(make_mdata, caplo
     with caplog.at_level(logging.INFO, "plkd"):
         PLKD.setup_mudata(mdata, "my_type")
     assert caplog.text.count("my_type") == 1
-    assert "labels_key='my_type': found in obs of the modalities rna, prot" in caplog.text
+    assert "labels_key='my_type': found in obs of 'rna', 'prot'" in caplog.text
     np.testing.assert_array_equal(mdata.obs["_scvi_labels"], labels.cat.codes)
 
 
@@ -140,38 +140,36 @@ def test_columns_of_the_whole_are_said_once_too(make_mdata, caplog):
 
 
 def test_cells_named_in_two_ways_are_warned_of(make_mdata, caplog):
-    paired = make_mdata(30, modalities=("rna", "prot"))
+    paired = make_mdata(30)
     prot = paired["prot"].copy()
     prot.obs_names = [f"{name}-1" for name in prot.obs_names]
-    mdata = MuData({"rna": paired["rna"].copy(), "prot": prot})
+    mdata = MuData({"rna": paired["rna"].copy(), "prot": prot, "atac": paired["atac"].copy()})
     mdata.obs["cell_type"] = [paired.obs["cell_type"].astype(str)[name.removesuffix("-1")] for name in mdata.obs_names]
     PLKD.setup_mudata(mdata, "cell_type")
-    first, other = paired["rna"].obs_names[0], prot.obs_names[0]
-    assert (
-        f"No cell is in two of the modalities 'rna' (cells such as '{first}'), 'prot' (cells such as '{other}')"
-        in caplog.text
-    )
+    assert "30 cells seem to be named in two ways, such as" in caplog.text
+    assert "in 'rna'" in caplog.text
     caplog.clear()
     PLKD.setup_mudata(make_mdata(30, mosaic=True), "cell_type")
-    assert "No cell is in two" not in caplog.text
+    assert "named in two ways" not in caplog.text
 
 
-def test_peaks_that_are_not_named_by_their_intervals_are_warned_of_with_what_var_says(make_mdata, caplog):
+@pytest.mark.parametrize("columns", [("chrom", "start", "end"), ("Chromosome", "Start", "End"), ("interval",)])
+def test_peaks_that_are_not_named_by_their_intervals_are_named_by_the_line_that_says_so(make_mdata, columns, caplog):
     mdata = make_mdata(30)
-    intervals = mdata["atac"].var_names
-    mdata["atac"].var["chrom"], mdata["atac"].var["start"] = (
-        "chr1",
-        [int(n.split(":")[1].split("-")[0]) for n in intervals],
-    )
-    mdata["atac"].var["end"] = mdata["atac"].var["start"] + 500
+    intervals = list(mdata["atac"].var_names)
+    values = [name.replace("-", ":").split(":") for name in intervals]
+    for column, own in zip(columns, [intervals] if len(columns) == 1 else zip(*values, strict=True), strict=True):
+        mdata["atac"].var[column] = list(own)  # text, as tables of peaks are often read
     mdata["atac"].var_names = [f"peak_{i}" for i in range(60)]
     mdata.update()
     PLKD.setup_mudata(mdata, "cell_type")
     assert "not named by their intervals ('peak_0')" in caplog.text
-    assert (
-        f"var['chrom', 'start', 'end'] tells them. Fix: `mdata['atac'].var_names = ['{intervals[0]}', ...]`"
-        in caplog.text
-    )
+    for line in re.findall("`([^`]+)`", caplog.text.split("Fix:")[1]):
+        exec(line, {"mdata": mdata})
+    assert list(mdata["atac"].var_names) == intervals
+    caplog.clear()
+    PLKD.setup_mudata(mdata, "cell_type")
+    assert "not named" not in caplog.text
 
 
 def _found(error):
@@ -194,19 +192,22 @@ def test_cells_with_missing_values_are_left_out_by_the_line_that_says_so(make_md
     PLKD.setup_mudata(mdata, "cell_type")
 
 
-def test_missing_proteins_of_obsm_are_left_out_by_the_line_that_says_so(make_mdata):
+@pytest.mark.parametrize("form", [lambda frame: frame, np.asarray, sparse.csr_matrix], ids=["frame", "array", "sparse"])
+def test_missing_proteins_of_obsm_are_left_out_by_the_line_that_says_so(make_mdata, form):
     mdata = make_mdata(30)
     adata = mdata["rna"].copy()
     adata.obs["cell_type"] = mdata.obs["cell_type"]
     proteins = mdata["prot"][adata.obs_names].to_df()
     proteins.iloc[:4] = np.nan
-    adata.obsm["adt"] = proteins
+    adata.obsm["adt"] = form(proteins)
+    adata.uns["names"] = list(proteins.columns)
+    keys = {"protein_expression_obsm_key": "adt", "protein_names_uns_key": "names"}
     with pytest.raises(ValueError, match=r"adata.obsm\['adt'\] holds 48 NaN") as error:
-        PLKD.setup_anndata(adata, "cell_type", protein_expression_obsm_key="adt")
+        PLKD.setup_anndata(adata, "cell_type", **keys)
     scope = {"np": np, "adata": adata}
     exec(_found(error)[0], scope)
     assert scope["adata"].n_obs == 26
-    PLKD.setup_anndata(scope["adata"], "cell_type", protein_expression_obsm_key="adt")
+    PLKD.setup_anndata(scope["adata"], "cell_type", **keys)
 
 
 @pytest.mark.parametrize("name", ["rna", "prot", "atac"])
@@ -217,6 +218,28 @@ def test_a_modality_of_zeros_is_refused_at_setup(make_mdata, name):
         PLKD.setup_mudata(mdata, "cell_type")
     assert "_scvi_labels" not in mdata.obs
     assert "_layer=`" in str(error.value)
+
+
+def test_genes_of_raw_are_taken_by_the_line_that_says_so(make_mdata):
+    mdata = make_mdata(30)
+    mdata["rna"].raw = mdata["rna"]
+    mdata.mod["rna"] = mdata["rna"][:, :20].copy()
+    mdata.update()
+    mdata["rna"].X = mdata["rna"].X.toarray() - 1.5
+    with pytest.raises(ValueError, match="negative") as error:
+        PLKD.setup_mudata(mdata, "cell_type")
+    for line in _found(error)[2:]:
+        exec(line, {"mdata": mdata})
+    assert mdata.shape == (30, 40 + 12 + 60)
+    PLKD.setup_mudata(mdata, "cell_type")
+
+
+def test_a_column_of_a_modality_with_a_colon_in_its_name(make_mdata):
+    paired = make_mdata(30)
+    mdata = MuData({"a:b": paired["rna"].copy(), "prot": paired["prot"].copy()})
+    mdata["a:b"].obs["own"] = paired.obs["cell_type"].astype(str).loc[mdata["a:b"].obs_names]
+    PLKD.setup_mudata(mdata, "a:b:own", modalities={"rna_layer": "a:b", "protein_layer": "prot"})
+    assert len(PLKD(mdata).labels) == 3
 
 
 def test_labels_that_differ_between_modalities_are_refused(make_mdata):

@@ -104,7 +104,16 @@ def test_pairs_are_those_of_a_double_loop(one, other):
         ({"chr": ["chr1", "X"], "start": [5, 7], "end": [9, 8]}, (["chr", "start", "end"], ["chr1:5-9", "X:7-8"])),
         ({"interval": ["chr1:5-9", "chr2:7-8"], "start": [0, 0]}, (["interval"], ["chr1:5-9", "chr2:7-8"])),
         ({"interval": ["open", "open"]}, None),
-        ({"chrom": ["chr1", "chr1"], "start": [5.5, 7.0], "end": [9, 8]}, None),
+        (
+            {"chrom": ["chr1", "chr1"], "start": [5.0, 7.0], "end": ["9", "8"]},
+            (["chrom", "start", "end"], ["chr1:5-9", "chr1:7-8"]),
+        ),
+        ({"chrom": ["chr1", "chr1", None], "start": [5.0, np.nan, 1], "end": [9, 8, 2]}, None),
+        (
+            {"chrom": ["chr1"] * 3, "start": [5.0, np.nan, 1], "end": [9, 8, 2]},
+            (["chrom", "start", "end"], ["chr1:5-9", None, "chr1:1-2"]),
+        ),
+        ({"interval": ["chr1:5-9", None, "chr1:1-2"]}, (["interval"], ["chr1:5-9", None, "chr1:1-2"])),
         ({"chrom": ["chr1", "chr1"], "start": [9, 8], "end": [5, 7]}, None),
         ({"gene": ["a", "b"]}, None),
     ],

@@ -6,13 +6,13 @@ from plkd.data._cells import Cells, Modality, lying_on
 from plkd.data._contents import check_contents
 from plkd.data._joined import JoinedCells
 from plkd.data._matrix import get_matrix, layer_names
-from plkd.data._modalities import say_apart
 from plkd.data._obs import as_text, find_column, is_writable, obs_column, ordered_categories, say_where_found, text_of
 from plkd.data._open import open_file, read_file
 from plkd.data._query import Aligned, align_query, align_table, open_query
 from plkd.data._rows import Rows
 from plkd.data._scale import Scale, detect_scale
 from plkd.data._spec import ModalitySpec, Table, find_table, layer_table, modality_table, obsm_table
+from plkd.data._unmet import say_unmet
 
 __all__ = [
     "Aligned",
@@ -42,7 +42,7 @@ __all__ = [
     "open_query",
     "ordered_categories",
     "read_file",
-    "say_apart",
+    "say_unmet",
     "say_where_found",
     "text_of",
 ]

@@ -6,7 +6,6 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from anndata import AnnData
 from mudata import MuData
@@ -37,28 +36,6 @@ def find_tables(data: AnnData | MuData, specs: Sequence[ModalitySpec]) -> dict[s
     if missing and tables:
         logger.info("The query has no %s: annotated by the rest", " and no ".join(missing))
     return tables
-
-
-def say_apart(measured: Mapping[str, np.ndarray], cells: Mapping[str, pd.Index]) -> None:
-    """Warn where no cell is in two of several modalities: their names are more likely written in two ways.
-
-    Parameters
-    ----------
-    measured
-        By modality whether each cell of the whole is in it, bool.
-    cells
-        By modality the names of its cells.
-    """
-    there = [name for name, own in measured.items() if own.any()]
-    if len(there) < 2 or (np.sum([measured[name] for name in there], axis=0) > 1).any():
-        return
-    examples = ", ".join(f"{name!r} (cells such as {str(cells[name][0])!r})" for name in there)
-    logger.warning(
-        "No cell is in two of the modalities %s. If they were measured in the same cells, these are named in two ways. Fix: "
-        "`mdata[%r].obs_names = ...`, the names of the other, and make the MuData anew.",
-        examples,
-        there[-1],
-    )
 
 
 def _same_form(data: AnnData | MuData, specs: Sequence[ModalitySpec]) -> bool:

@@ -76,15 +76,16 @@ def say_where_found(mdata: MuData, key: str, argument: str) -> None:
     if _column(mdata.obs, key) is not None:
         logger.info("%s=%r: found in mdata.obs", argument, key)
     else:
-        logger.info("%s=%r: found in obs of the modalities %s", argument, key, ", ".join(_in_modalities(mdata, key)))
+        logger.info("%s=%r: found in obs of %s", argument, key, ", ".join(map(repr, _in_modalities(mdata, key))))
 
 
 def _in_modalities(mdata: MuData, key: str) -> dict[str, pd.Series]:
     having = {name: column for name, adata in mdata.mod.items() if (column := _column(adata.obs, key)) is not None}
     # "rna:key" is how mudata 0.3 calls a modality's column where it copies it into the whole's.
-    modality, _, own = str(key).partition(":")
-    if not having and modality in mdata.mod and (column := _column(mdata.mod[modality].obs, own)) is not None:
-        having = {modality: column}
+    for name, adata in {} if having else mdata.mod.items():
+        own = str(key).removeprefix(f"{name}:")
+        if own != key and (column := _column(adata.obs, own)) is not None:
+            having = {name: column}
     return having
 
 

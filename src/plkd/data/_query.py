@@ -12,10 +12,12 @@ from mudata import MuData
 
 from plkd.align import COMFORT, Alignment, align_features
 from plkd.data._cells import Cells, Modality
-from plkd.data._modalities import find_tables, say_apart
+from plkd.data._contents import say_empty_cells
+from plkd.data._modalities import find_tables
 from plkd.data._rows import Rows
 from plkd.data._scale import detect_scale
 from plkd.data._spec import ModalitySpec, Table
+from plkd.data._unmet import say_unmet
 
 logger = logging.getLogger("plkd")
 
@@ -70,12 +72,8 @@ def open_query(data: AnnData | MuData, specs: Sequence[ModalitySpec], *, called:
             f"({', '.join(spec.called for spec in specs)}), e.g. {list(data.obs_names[lost[:3]])}. Fix: leave them out, "
             f"`mdata[np.any([mdata.obs_names.isin(mdata[m].obs_names) for m in {names}], axis=0)]`."
         )
-    if called != "Reference":  # of which it was said at setup
-        tables = {found.table.name or kind: (kind, found.table.cells) for kind, found in aligned.items()}
-        say_apart(
-            {name: cells.measured_in(kind) for name, (kind, _) in tables.items()},
-            {name: names for name, (_, names) in tables.items()},
-        )
+    if not called.startswith("Reference"):  # of which it was said at setup
+        say_unmet({found.table.name: found.table.cells for found in aligned.values() if found.table.name is not None})
     return cells
 
 
@@ -127,6 +125,8 @@ def _modality(found: Aligned, spec: ModalitySpec, called: str) -> Modality:
     rows = Rows(table.matrix, alignment.columns)
     looked_at = Rows(rows.matrix) if rows.in_memory else rows
     scale = detect_scale(looked_at, table.where, kind=spec.kind, other_layers=table.layers)
+    if not called.startswith("Reference"):  # of which it was said at setup
+        say_empty_cells(looked_at, table.where)
     # Names from elsewhere than var_names are said where only warnings are shown too.
     is_plain = alignment.fraction >= COMFORT and alignment.names == "var_names"
     n_cells = rows.n_obs if table.position is None else int((table.position >= 0).sum())

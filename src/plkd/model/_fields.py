@@ -122,15 +122,24 @@ class ModalityField(BaseAnnDataField):
 def _say_how_peaks_are_named(table: Table) -> None:
     if looks_like_peaks(table.features):
         return
-    intervals = None if table.var is None else interval_columns(table.var)
+    found = None if table.var is None else interval_columns(table.var)
+    fix = ""
+    if found is not None:
+        whose = f"mdata[{table.name!r}]"
+        chrom, *bounds = (f"{whose}.var[{column!r}]" for column in found[0])
+        names = " + ".join(
+            [
+                f"{chrom}.astype(str)",
+                *(f"{mark!r} + {one}.astype(int).astype(str)" for mark, one in zip(":-", bounds, strict=False)),
+            ]
+        )
+        fix = f" var[{found[0]}] tells them. Fix: `{whose}.var_names = {names}`, `mdata.update()`, before setup."
     logger.warning(
-        "Peaks of %s are not named by their intervals (%r): queries with other peaks cannot be matched by overlap.%s",
+        "Peaks of %s are not named by their intervals (%r): queries are matched by these names alone, and other peaks of the same "
+        "names taken for these.%s",
         table.where,
         str(table.features[0]),
-        ""
-        if intervals is None
-        else f" var{intervals[0]} tells them. Fix: `mdata[{table.name!r}].var_names = [{str(intervals[1][0])!r}, ...]` of it, "
-        "`mdata.update()`, before setup.",
+        fix,
     )
 
 

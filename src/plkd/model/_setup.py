@@ -12,7 +12,7 @@ import scipy.sparse as sp
 from anndata import AnnData
 from mudata import MuData
 
-from plkd.data import ModalitySpec, as_text, find_table, obs_column, say_apart, say_where_found
+from plkd.data import ModalitySpec, as_text, find_table, obs_column, say_unmet, say_where_found
 from plkd.model._labels import check_labels
 from plkd.patterns import KIND, KINDS
 
@@ -201,7 +201,7 @@ def check_reference(
         for argument, key in (("labels_key", labels_key), ("batch_key", batch_key)):
             if key is not None:
                 say_where_found(data, key, argument)
-        say_apart(measured, {name: data.mod[name].obs_names for name in measured})
+        say_unmet({name: data.mod[name].obs_names for name in measured})
 
 
 _WITH_ARTICLE = {AnnData: "an AnnData", MuData: "a MuData"}

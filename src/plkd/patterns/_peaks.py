@@ -78,6 +78,8 @@ def looks_like_peaks(names: Iterable[str]) -> bool:
 def interval_columns(var: pd.DataFrame) -> tuple[list[str], pd.Index] | None:
     """Return the columns that tell the interval of each peak, and the intervals as names; None where there are none.
 
+    Positions may be numbers or text; a peak that lacks one has the name None.
+
     Examples
     --------
     >>> var = pd.DataFrame({"chrom": ["chr1"], "start": [100], "end": [200]}, index=["peak_0"])
@@ -89,13 +91,15 @@ def interval_columns(var: pd.DataFrame) -> tuple[list[str], pd.Index] | None:
         interval = find_column(var, "interval", ("interval",))
         if interval is None:
             return None
-        names = pd.Index(var[interval].astype(str), dtype=object, name=None)
-        return ([interval], names) if looks_like_peaks(names) else None
-    chrom, *bounds = (var[column] for column in columns)
-    if not all(pd.api.types.is_integer_dtype(bound) for bound in bounds):
-        return None
-    names = [f"{c}:{start}-{end}" for c, start, end in zip(chrom, *bounds, strict=True)]
-    return (columns, pd.Index(names, dtype=object)) if looks_like_peaks(names) else None
+        columns, names = [interval], [None if pd.isna(name) else str(name) for name in var[interval]]
+    else:
+        chrom, *bounds = (var[column].astype(object) for column in columns)
+        start, end = (pd.to_numeric(bound, errors="coerce").to_numpy(dtype=float) for bound in bounds)
+        known = np.isfinite(start) & np.isfinite(end) & ~pd.isna(chrom).to_numpy()
+        names = [
+            f"{c}:{int(s)}-{int(e)}" if there else None for c, s, e, there in zip(chrom, start, end, known, strict=True)
+        ]
+    return (columns, pd.Index(names, dtype=object)) if looks_like_peaks(map(str, names)) else None
 
 
 def read_names(names: list[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
