@@ -163,7 +163,7 @@ class StudentTraining(_PhaseTraining):
         The Teacher teaches on mixtures of two cells whose shares are drawn from a beta distribution of this alpha. 0: on the cells
         themselves, its answers computed once.
     alignment_weight, modality_alignment_weight
-        Weights of the alignment of batches, used where there are unlabelled cells, and of modalities.
+        Weights of the alignment of batches, used where there are unlabelled cells or no labels at all, and of modalities.
     self_training
         Probability from which on what the Teacher calls an unlabelled cell, calibrated on held-out cells, trains the
         Student as a label would (in its loss where ``kd_weight`` is below 1), called labels drawn by ``balance``; None: no

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import torch
 from mudata import MuData
-from sklearn.metrics import adjusted_rand_score
+from sklearn.metrics import adjusted_rand_score, homogeneity_score
 
 from plkd import PLKD
+from plkd.datasets import simulate
 
 
 def codes(data):
@@ -28,6 +29,30 @@ def test_clusters_follow_the_types_and_hardly_the_batches(make_mdata):
     purity = sum(np.bincount(types[found == cluster]).max() for cluster in np.unique(found)) / len(found)
     assert purity > 0.9
     assert adjusted_rand_score(mdata.obs["batch"], found) < 0.1
+
+
+def test_batches_that_lie_far_apart_share_clusters():
+    """Harmony as it comes leaves such batches where they are: every cluster is of one batch."""
+    pytest.importorskip("harmonypy")
+    mdata = simulate(
+        900, n_labels=4, n_batches=3, modalities=("rna", "protein"), n_genes=400, batch_strength=0.5, seed=0
+    )
+    PLKD.setup_mudata(mdata, None, batch_key="batch")
+    found = codes(mdata)
+    assert homogeneity_score(mdata.obs["batch"], found) < 0.1
+    assert homogeneity_score(mdata.obs["label"], found) > 0.9
+
+
+def test_clusters_are_aligned_between_batches_in_the_student_and_labels_are_not(make_adata, train):
+    pytest.importorskip("harmonypy")
+    small = {"teacher_kwargs": {"width": 8, "n_heads": 2, "depth": 1}, "student_kwargs": {"n_hidden": (16, 8)}}
+    for labels_key, batch_key, aligned in ((None, "batch", True), (None, None, False), ("cell_type", "batch", False)):
+        adata = make_adata(90)
+        PLKD.setup_anndata(adata, labels_key, batch_key=batch_key)
+        history = train(PLKD(adata, **small), 2).history
+        assert ("student_alignment_loss_train" in history) == aligned
+        if aligned:
+            assert history["student_alignment_loss_train"].to_numpy().any()
 
 
 def test_the_same_data_give_the_same_clusters(make_adata):

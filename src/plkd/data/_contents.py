@@ -68,7 +68,10 @@ def say_empty_cells(rows: Rows, where: str) -> None:
 def _empty(matrix: Any) -> np.ndarray:
     """Whether each cell of an array or CSR matrix has no value but zero."""
     if not sp.issparse(matrix):
-        return ~np.concatenate([matrix[start : start + _BLOCK].any(axis=1) for start in range(0, len(matrix), _BLOCK)])
+        empty = np.ones(len(matrix), dtype=bool)
+        for start in range(0, len(matrix), _BLOCK):
+            empty[start : start + _BLOCK] = ~matrix[start : start + _BLOCK].any(axis=1)
+        return empty
     if matrix.data.all():
         return np.diff(matrix.indptr) == 0
     row = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))

@@ -84,7 +84,7 @@ def _in_modalities(mdata: MuData, key: str) -> dict[str, pd.Series]:
     # "rna:key" is how mudata 0.3 calls a modality's column where it copies it into the whole's.
     for name, adata in {} if having else mdata.mod.items():
         own = str(key).removeprefix(f"{name}:")
-        if own != key and (column := _column(adata.obs, own)) is not None:
+        if own != str(key) and (column := _column(adata.obs, own)) is not None:
             having = {name: column}
     return having
 

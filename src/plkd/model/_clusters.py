@@ -16,6 +16,8 @@ from plkd.model._reference import ReferenceTable
 logger = logging.getLogger("plkd")
 
 _SEED = 0
+#: Width of Harmony's soft clusters. At its default of 0.1 batches that lie far apart share no cluster, and stay where they are.
+_HARMONY_SIGMA = 0.3
 
 
 def cluster_cells(tables: Sequence[tuple[ModalitySpec, Table]], n_obs: int, batch: np.ndarray) -> np.ndarray:
@@ -68,6 +70,11 @@ def _without_batches(embedding: np.ndarray, batch: np.ndarray) -> np.ndarray:
             "without batch_key."
         ) from error
     corrected = harmonypy.run_harmony(
-        embedding, pd.DataFrame({"batch": batch.astype(str)}), "batch", random_state=_SEED, verbose=False
+        embedding,
+        pd.DataFrame({"batch": batch.astype(str)}),
+        "batch",
+        sigma=_HARMONY_SIGMA,
+        random_state=_SEED,
+        verbose=False,
     ).Z_corr
     return corrected if corrected.shape == embedding.shape else corrected.T

@@ -46,6 +46,9 @@ class PhasesMixin:
     if TYPE_CHECKING:
         _scaling: Callable[[], dict[str, Any]]
 
+        @property
+        def registry(self) -> dict[str, Any]: ...
+
     def _start_bias(self, network: Student, settings: StudentTraining, cells: Cells, train: np.ndarray) -> None:
         """Start a Student's bias at the label shares that it will see, where several modalities share it.
 
@@ -114,7 +117,9 @@ class PhasesMixin:
         mixed = distilled and settings.mixup > 0
         module = self.module
         unlabeled = settings.unlabeled_ratio > 0 and len(split.unlabeled) > 0
-        between_batches = settings.alignment_weight if unlabeled and len(np.unique(cells.batch)) > 1 else 0.0
+        # Without labels the latent space is what the model is for; clusters take their place in it.
+        integrates = unlabeled or self.registry["setup_args"]["labels_key"] is None
+        between_batches = settings.alignment_weight if integrates and len(np.unique(cells.batch)) > 1 else 0.0
         between_modalities = settings.modality_alignment_weight if len(self._specs) > 1 else 0.0
         if unlabeled and distilled and settings.self_training is not None:
             asked = np.union1d(split.validation, split.unlabeled)
