@@ -150,19 +150,32 @@ def celltypist(task: Task, seed: int) -> dict[str, Prediction]:
     return {"CellTypist": Prediction(labels, probabilities, float(seconds[0]), float(seconds[1]))}
 
 
-def fit_scanvi(adata: ad.AnnData, labels_key: str, batch_key: str, seed: int):
-    """Return SCVI (2 layers, 30 latent, negative binomial) and SCANVI, 20 epochs from it."""
+def fit_scvi(adata: ad.AnnData, labels_key: str, batch_key: str, seed: int):
+    """Return SCVI (2 layers, 30 latent, negative binomial)."""
     import scvi
 
     scvi.settings.seed = seed
     scvi.model.SCVI.setup_anndata(adata, batch_key=batch_key, labels_key=labels_key)
     vae = scvi.model.SCVI(adata, n_layers=2, n_latent=30, gene_likelihood="nb")
-    # A last mini-batch of one cell stops batch norm.
-    sizes = {"batch_size": next(n for n in (128, 127, 126, 125) if round(adata.n_obs * 0.9) % n != 1)}
-    vae.train(train_size=0.9, enable_progress_bar=False, **sizes)
+    vae.train(train_size=0.9, enable_progress_bar=False, **_no_single_cell(adata))
+    return vae
+
+
+def fit_scanvi(adata: ad.AnnData, labels_key: str, batch_key: str, seed: int):
+    """Return SCVI and SCANVI, 20 epochs from it."""
+    import scvi
+
+    vae = fit_scvi(adata, labels_key, batch_key, seed)
     model = scvi.model.SCANVI.from_scvi_model(vae, unlabeled_category=UNLABELLED)
-    model.train(max_epochs=20, train_size=0.9, n_samples_per_label=100, enable_progress_bar=False, **sizes)
+    model.train(
+        max_epochs=20, train_size=0.9, n_samples_per_label=100, enable_progress_bar=False, **_no_single_cell(adata)
+    )
     return vae, model
+
+
+def _no_single_cell(adata: ad.AnnData) -> dict[str, int]:
+    """Return a size of mini-batches that leaves none of one cell, which stops batch norm."""
+    return {"batch_size": next(n for n in (128, 127, 126, 125) if round(adata.n_obs * 0.9) % n != 1)}
 
 
 def scanvi(task: Task, seed: int) -> dict[str, Prediction]:

@@ -2,7 +2,8 @@
 
     PLKD_DATA=/path/to/data python -m benchmarks.integration.hidden --seeds 0 1 2 --out hidden.csv
 
-Of each set's cells, all batches together, four fifths of each label's lose it (``--hidden``); every method is trained on all cells with
+Of each set's cells, all batches together, four fifths of each label's lose it (``--hidden``; 1: no method sees any label, and scANVI, which
+needs some, is left out); every method is trained on all cells with
 the labels that are left, package defaults, scVI and scANVI as in the annotation benchmark. Scores are of the cells whose labels
 were hidden. Rows are appended to the CSV, and what it has is not run again; the table of means over sets and seeds is printed at the end.
 """
@@ -21,7 +22,7 @@ import pandas as pd
 import scanpy as sc
 import scvi
 
-from benchmarks.annotation.peers import UNLABELLED, fit_scanvi, log_normalise
+from benchmarks.annotation.peers import UNLABELLED, fit_scanvi, fit_scvi, log_normalise
 from benchmarks.annotation.run import append
 from benchmarks.annotation.tasks import Spec, read_cells, read_specs
 from benchmarks.integration.latents import BASELINE, score_latents
@@ -43,7 +44,8 @@ Latents = dict[str, np.ndarray]
 def plkd(cells: ad.AnnData, seed: int) -> Latents:
     """Both networks of one model."""
     scvi.settings.seed = seed
-    PLKD.setup_anndata(cells, labels_key="label", batch_key="batch", unlabeled_category=UNLABELLED)
+    labels_key = None if _without_labels(cells) else "label"
+    PLKD.setup_anndata(cells, labels_key, batch_key="batch", unlabeled_category=UNLABELLED)
     model = PLKD(cells)
     model.train(enable_progress_bar=False, enable_model_summary=False)
     return {f"plkd {name}": model.get_latent_representation(model=name) for name in ("student", "teacher")}
@@ -51,6 +53,8 @@ def plkd(cells: ad.AnnData, seed: int) -> Latents:
 
 def deep(cells: ad.AnnData, seed: int) -> Latents:
     """ScVI, which uses no labels, and scANVI from it; the seconds of both together stand in both rows."""
+    if _without_labels(cells):
+        return {"scVI": fit_scvi(cells, "label", "batch", seed).get_latent_representation()}
     vae, model = fit_scanvi(cells, "label", "batch", seed)
     return {"scVI": vae.get_latent_representation(), "scANVI": model.get_latent_representation()}
 
@@ -79,12 +83,16 @@ METHODS: dict[str, Callable[[ad.AnnData, int], Latents]] = {
 }
 
 
+def _without_labels(cells: ad.AnnData) -> bool:
+    return bool((cells.obs["label"] == UNLABELLED).all())
+
+
 def hide(labels: np.ndarray, share: float, seed: int) -> np.ndarray:
-    """Return which cells lose their label: this share of each label's, rounded down, so that one at least keeps it."""
+    """Return which cells lose their label: this share of each label's, rounded down; below 1 one at least keeps it."""
     rng, hidden = np.random.default_rng(seed), np.zeros(len(labels), dtype=bool)
     for label in np.unique(labels):
         own = rng.permutation(np.flatnonzero(labels == label))
-        hidden[own[: min(int(share * len(own)), len(own) - 1)]] = True
+        hidden[own[: min(int(share * len(own)), len(own) - (share < 1))]] = True
     return hidden
 
 

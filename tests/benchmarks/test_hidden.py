@@ -68,3 +68,28 @@ def test_a_file_of_other_columns_is_refused(runs, monkeypatch, tmp_path):
     with pytest.raises(SystemExit):
         run(monkeypatch, "--out", out)
     assert runs == []
+
+
+def test_all_labels_may_be_hidden():
+    assert hidden.hide(np.repeat(["a", "b", "c"], [10, 1, 4]), 1.0, 0).all()
+
+
+def test_without_labels_plkd_is_given_no_column_and_scanvi_is_left_out(monkeypatch):
+    cells = ad.AnnData(
+        sp.csr_matrix((5, 3), dtype=np.float32), obs=pd.DataFrame({"label": [UNLABELLED] * 5, "batch": ["x"] * 5})
+    )
+    asked = []
+
+    class Model:
+        setup_anndata = staticmethod(lambda cells, labels_key, **kwargs: asked.append(labels_key))
+        __init__ = lambda self, cells: None  # noqa: E731
+        train = lambda self, **kwargs: None  # noqa: E731
+        get_latent_representation = lambda self, **kwargs: np.zeros((5, 2))  # noqa: E731
+
+    monkeypatch.setattr(hidden, "PLKD", Model)
+    monkeypatch.setattr(hidden, "fit_scvi", lambda *args: Model(cells))
+    hidden.plkd(cells, 0)
+    assert list(hidden.deep(cells, 0)) == ["scVI"]
+    cells.obs["label"] = ["a", *[UNLABELLED] * 4]
+    hidden.plkd(cells, 0)
+    assert asked == [None, "label"]
