@@ -50,8 +50,23 @@ def test_cells_without_counts_are_counted_with_the_line_that_leaves_them_out(fmt
 def test_zeros_that_are_stored_are_no_counts(caplog):
     stored = sparse.csr_matrix(COUNTS)
     stored.data[stored.indptr[7] : stored.indptr[9]] = 0
+    stored.data[0] = 0
     checked(stored)
     assert "2 of 50 cells" in caplog.text
+
+
+def test_a_layer_of_counts_is_named_in_the_error():
+    with pytest.raises(ValueError, match=r"Layers there are: \['counts'\]\. Fix: .*`layer='counts'`"):
+        check_contents(Rows(COUNTS * 0), "adata.X", kind="rna", features=NAMES, other_layers=["counts"])
+
+
+def test_of_genes_alone_the_line_leaves_the_cells_out(caplog):
+    values = COUNTS.copy()
+    values[0] = 0
+    checked(values, kind="rna", where="adata.X")
+    scope = {"np": np, "adata": AnnData(values)}
+    exec(caplog.text.split("`")[1], scope)
+    assert scope["adata"].n_obs == 49
 
 
 def test_of_obsm_a_mudata_is_the_way(caplog):

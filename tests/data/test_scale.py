@@ -179,3 +179,10 @@ def test_a_layer_of_counts_is_named_where_there_is_one():
     assert "`protein_layer='counts'`, or in a query `mdata['prot'].X = mdata['prot'].layers['counts']`" in str(
         caught.value
     )
+
+
+def test_the_layer_that_holds_no_counts_is_not_named_as_the_one_that_does():
+    with pytest.raises(ValueError, match="normalised") as caught:
+        detect_scale(Rows(np.array([[0.5]])), "mdata['prot'].layers['counts']", kind="protein", other_layers=["counts"])
+    assert "`protein_layer=`" in str(caught.value)
+    assert "= mdata['prot'].layers['counts']" not in str(caught.value)

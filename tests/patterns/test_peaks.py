@@ -121,3 +121,10 @@ def test_pairs_are_those_of_a_double_loop(one, other):
 def test_columns_that_tell_intervals(var, expected):
     found = interval_columns(pd.DataFrame(var))
     assert (found if found is None else (found[0], list(found[1]))) == expected
+
+
+def test_of_two_columns_of_one_name_the_first_is_taken_and_unusable_ones_are_passed_over():
+    var = pd.DataFrame([["chr1", 5, 6, 9], ["chr1", 7, 8, 9]], columns=["chrom", "start", "start", "end"])
+    assert list(interval_columns(var)[1]) == ["chr1:5-9", "chr1:7-9"]
+    var = pd.DataFrame({"chrom": ["chr1"], "start": ["?"], "end": ["?"], "interval": ["chr1:5-9"]})
+    assert interval_columns(var)[0] == ["interval"]

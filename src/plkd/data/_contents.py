@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from plkd.data._mend import leaving_out_empty, taking_counts
+from plkd.data._mend import layers_there, leaving_out_empty, taking_counts
 from plkd.data._rows import Rows
 from plkd.patterns import KIND
 
@@ -18,7 +18,9 @@ logger = logging.getLogger("plkd")
 _BLOCK = 4096
 
 
-def check_contents(rows: Rows, where: str, *, kind: str, features: Sequence[str]) -> None:
+def check_contents(
+    rows: Rows, where: str, *, kind: str, features: Sequence[str], other_layers: Sequence[str] = ()
+) -> None:
     """Refuse a reference's matrix of zeros; say which cells have no counts, and which proteins or peaks are the same in all cells.
 
     Only a matrix in memory is looked at.
@@ -33,6 +35,8 @@ def check_contents(rows: Rows, where: str, *, kind: str, features: Sequence[str]
         Kind of the features.
     features
         Names of the columns.
+    other_layers
+        Names of layers that might hold counts, named in errors.
 
     Raises
     ------
@@ -41,25 +45,30 @@ def check_contents(rows: Rows, where: str, *, kind: str, features: Sequence[str]
     """
     if not rows.in_memory:
         return
-    if _empty(rows.matrix).all():
+    empty = _empty(rows.matrix)
+    if empty.all():
         raise ValueError(
-            f"{where} holds nothing but zeros ({rows.n_obs} cells x {rows.n_features} {KIND[kind].features}); expected counts. "
-            f"Fix: {taking_counts(where, kind)}."
+            f"{where} holds nothing but zeros ({rows.n_obs} cells x {rows.n_features} {KIND[kind].features}); expected counts."
+            f"{layers_there(other_layers)} Fix: {taking_counts(where, kind, other_layers)}."
         )
-    say_empty_cells(rows, where)
+    _say_empty(empty, where)
     if kind != "rna":  # of genes some are always in no cell
         _say_alike(rows, where, kind, features)
 
 
 def say_empty_cells(rows: Rows, where: str) -> None:
     """Warn of cells without counts in a matrix in memory: they are read as measured, with nothing found."""
-    n_empty = int(_empty(rows.matrix).sum()) if rows.in_memory else 0
-    if n_empty:
+    if rows.in_memory:
+        _say_empty(_empty(rows.matrix), where)
+
+
+def _say_empty(empty: np.ndarray, where: str) -> None:
+    if empty.any():
         logger.warning(
             "%d of %d cells have no counts in %s, which is read as measured, with nothing found. If they were not measured, "
             "leave them out: %s",
-            n_empty,
-            rows.n_obs,
+            int(empty.sum()),
+            len(empty),
             where,
             leaving_out_empty(where),
         )
@@ -67,15 +76,15 @@ def say_empty_cells(rows: Rows, where: str) -> None:
 
 def _empty(matrix: Any) -> np.ndarray:
     """Whether each cell of an array or CSR matrix has no value but zero."""
-    if not sp.issparse(matrix):
-        empty = np.ones(len(matrix), dtype=bool)
-        for start in range(0, len(matrix), _BLOCK):
+    empty = np.ones(matrix.shape[0], dtype=bool)
+    for start in range(0, len(empty), _BLOCK):
+        if sp.issparse(matrix):
+            places = matrix.indptr[start : start + _BLOCK + 1]
+            n_found = np.concatenate([[0], np.cumsum(matrix.data[places[0] : places[-1]] != 0)])
+            empty[start : start + _BLOCK] = np.diff(n_found[places - places[0]]) == 0
+        else:
             empty[start : start + _BLOCK] = ~matrix[start : start + _BLOCK].any(axis=1)
-        return empty
-    if matrix.data.all():
-        return np.diff(matrix.indptr) == 0
-    row = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
-    return np.bincount(row[matrix.data != 0], minlength=matrix.shape[0]) == 0
+    return empty
 
 
 def _say_alike(rows: Rows, where: str, kind: str, features: Sequence[str]) -> None:

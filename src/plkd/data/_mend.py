@@ -23,6 +23,11 @@ def assigned(where: str, value: str) -> str:
     return f"`mdata.mod{whose.removeprefix('mdata')} = {value}`, `mdata.update()`"
 
 
+def layers_there(names: Sequence[str]) -> str:
+    """Say which layers there are; nothing where there are none."""
+    return f" Layers there are: {list(names)}." if names else ""
+
+
 def taking_counts(where: str, kind: str, layers: Sequence[str] = ()) -> str:
     """Say how to name the matrix of counts in place of another: at setup, and in a query.
 
@@ -36,7 +41,7 @@ def taking_counts(where: str, kind: str, layers: Sequence[str] = ()) -> str:
         return (
             f"name the entry with the counts at setup, `protein_expression_obsm_key=`, or in a query `{where} = counts`"
         )
-    layer = "'counts'" if "counts" in layers else "..."
+    layer = "'counts'" if "counts" in layers and not where.endswith(".layers['counts']") else "..."
     in_query = f"`{where} = {whose}.layers[{layer}]`"
     if whose == "adata" and kind != "rna":
         return f"take the counts, {in_query}"  # of an AnnData as reference the layer is of RNA
@@ -65,7 +70,7 @@ def leaving_out(where: str) -> str:
 
 
 def leaving_out_empty(where: str) -> str:
-    """Say how to leave cells without counts out of a modality."""
-    if owner(where) == "adata":
-        return "a MuData's modalities may hold different cells: `PLKD.setup_mudata`"
+    """Say how to leave out cells without counts."""
+    if ".obsm[" in where:
+        return "in a MuData cells need not have proteins: `PLKD.setup_mudata`"
     return assigned(where, f"{owner(where)}[np.asarray({where}.sum(axis=1)).ravel() > 0].copy()")

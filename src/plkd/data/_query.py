@@ -32,7 +32,9 @@ class Aligned:
     alignment: Alignment
 
 
-def open_query(data: AnnData | MuData, specs: Sequence[ModalitySpec], *, called: str = "Query") -> Cells:
+def open_query(
+    data: AnnData | MuData, specs: Sequence[ModalitySpec], *, called: str = "Query", told: bool = False
+) -> Cells:
     """Open a data set for a model: features aligned by name, scale recognised, one line said of each modality.
 
     Parameters
@@ -44,6 +46,8 @@ def open_query(data: AnnData | MuData, specs: Sequence[ModalitySpec], *, called:
         The model's modalities.
     called
         What the line of the log calls the data set.
+    told
+        Whether it was said before which cells are doubtful: at setup, or by another process.
 
     Raises
     ------
@@ -62,7 +66,9 @@ def open_query(data: AnnData | MuData, specs: Sequence[ModalitySpec], *, called:
         if found is None:
             modalities[spec.kind] = Modality.absent(len(spec.features), data.n_obs)
         else:
-            modalities[spec.kind] = _modality(found, spec, called if len(specs) == 1 else f"{called}, {spec.called}")
+            modalities[spec.kind] = _modality(
+                found, spec, called if len(specs) == 1 else f"{called}, {spec.called}", told=told
+            )
     cells = Cells(modalities, data.n_obs)
     lost = np.flatnonzero(~cells.measured().any(axis=1))
     if len(lost):
@@ -72,7 +78,7 @@ def open_query(data: AnnData | MuData, specs: Sequence[ModalitySpec], *, called:
             f"({', '.join(spec.called for spec in specs)}), e.g. {list(data.obs_names[lost[:3]])}. Fix: leave them out, "
             f"`mdata[np.any([mdata.obs_names.isin(mdata[m].obs_names) for m in {names}], axis=0)]`."
         )
-    if not called.startswith("Reference"):  # of which it was said at setup
+    if not told:
         say_unmet({found.table.name: found.table.cells for found in aligned.values() if found.table.name is not None})
     return cells
 
@@ -119,13 +125,13 @@ def align_table(table: Table, spec: ModalitySpec, *, alone: bool = True) -> Alig
         raise ValueError(f"{error} Or leave this modality out: the model annotates from the others.") from None
 
 
-def _modality(found: Aligned, spec: ModalitySpec, called: str) -> Modality:
+def _modality(found: Aligned, spec: ModalitySpec, called: str, *, told: bool) -> Modality:
     """Check the values of one modality, and say what was found of it."""
     table, alignment = found.table, found.alignment
     rows = Rows(table.matrix, alignment.columns)
     looked_at = Rows(rows.matrix) if rows.in_memory else rows
     scale = detect_scale(looked_at, table.where, kind=spec.kind, other_layers=table.layers)
-    if not called.startswith("Reference"):  # of which it was said at setup
+    if not told:
         say_empty_cells(looked_at, table.where)
     # Names from elsewhere than var_names are said where only warnings are shown too.
     is_plain = alignment.fraction >= COMFORT and alignment.names == "var_names"

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 import scipy.sparse as sp
 
-from plkd.data._mend import assigned, leaving_out, owner, taking_counts
+from plkd.data._mend import assigned, layers_there, leaving_out, owner, taking_counts
 from plkd.data._rows import Rows
 from plkd.patterns import KIND
 
@@ -62,7 +62,7 @@ def detect_scale(rows: Rows, where: str, *, kind: str = "rna", other_layers: Seq
     if kind == "atac" or (largest < LOG_MAXIMUM and kind != "rna"):
         raise ValueError(
             f"{where} holds normalised {_values(kind)} (not whole, largest {largest:.2f}); expected raw counts, which "
-            f"plkd scales itself.{_layers(other_layers)} Fix: {taking_counts(where, kind, other_layers)}."
+            f"plkd scales itself.{layers_there(other_layers)} Fix: {taking_counts(where, kind, other_layers)}."
         )
     if largest < LOG_MAXIMUM:
         logger.info(
@@ -104,22 +104,18 @@ def check_values(values: np.ndarray, where: str, *, kind: str = "rna", other_lay
         how = "centred log ratios or dsb" if kind == "protein" else "scaled or decomposed"
         raise ValueError(
             f"{where} holds negative values (lowest {lowest:.3g}), so it is normalised ({how}); expected raw counts, which "
-            f"plkd scales itself.{_layers(other_layers)} Fix: {taking_counts(where, kind, other_layers)}."
+            f"plkd scales itself.{layers_there(other_layers)} Fix: {taking_counts(where, kind, other_layers)}."
         )
     if lowest < 0:
         raise ValueError(
             f"{where} holds negative values (lowest {lowest:.3g}), so it was scaled or centred; expected raw counts or "
-            f"log-normalised values.{_layers(other_layers)} Fix: {taking_counts(where, kind, other_layers)}; or take "
+            f"log-normalised values.{layers_there(other_layers)} Fix: {taking_counts(where, kind, other_layers)}; or take "
             f".raw, which has no layers, {assigned(where, f'{owner(where)}.raw.to_adata()')}."
         )
 
 
 def _values(kind: str) -> str:
     return "peak values" if kind == "atac" else f"{kind} values"
-
-
-def _layers(names: Sequence[str]) -> str:
-    return f" Layers there are: {list(names)}." if names else ""
 
 
 def _whole(values: np.ndarray) -> bool:

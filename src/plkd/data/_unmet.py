@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import logging
-import os.path
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from itertools import combinations
 
+import numpy as np
 import pandas as pd
 
 logger = logging.getLogger("plkd")
 
-#: So large a share of the cells that one modality alone has must be in the other under another name. Barcodes of two
-#: samples meet by chance, and few of them do.
-_SHARE = 0.5
 _BARCODE = re.compile(r"[ACGTN]{10,}")
+#: So large a share of the barcodes must be the same: samples share some by chance, one in a hundred or so.
+_BARCODE_SHARE = 0.5
+#: So large a share of the names must be the others with something added: numbered cells of two samples may look a little so.
+_NAME_SHARE = 0.9
+_FEWEST = 10
+#: So many names are looked at.
+_LOOKED_AT = 2000
 
 
 def say_unmet(names: Mapping[str, pd.Index]) -> None:
     """Warn where cells of one modality are in another under names that are written otherwise.
+
+    Known by their barcodes, or by what is added to all names of one modality before or behind those of the other.
 
     Parameters
     ----------
@@ -27,50 +33,55 @@ def say_unmet(names: Mapping[str, pd.Index]) -> None:
         Names of the cells by modality.
     """
     for one, other in combinations(names, 2):
-        left, right = names[one].difference(names[other]), names[other].difference(names[one])
-        for plain in (_without_number, _barcode, _without_what_all_have):
-            met = _met(left, right, plain)
-            if met is None:
-                continue
-            n_cells, first, second = met
+        left, right = _lacking(names[one], names[other]), _lacking(names[other], names[one])
+        if min(len(left), len(right)) < _FEWEST:
+            continue
+        pair = _same_barcode(left, right) or _added(left, right) or _added(right, left, swapped=True)
+        if pair is not None:
             logger.warning(
-                "%d cells seem to be named in two ways, such as %r in %r and %r in %r: they do not meet, and are read as cells of "
-                "one modality alone. Fix: give both the same `obs_names`, and make the MuData anew.",
-                n_cells,
-                first,
+                "Cells seem to be named in two ways, such as %r in %r and %r in %r: they do not meet, and are read as cells of one "
+                "modality alone (%d and %d are). Fix: give both the same `obs_names`, and make the MuData anew.",
+                pair[0],
                 one,
-                second,
+                pair[1],
                 other,
+                len(left),
+                len(right),
             )
-            break
 
 
-def _met(left: pd.Index, right: pd.Index, plain: Callable[[pd.Index], pd.Index]) -> tuple[int, str, str] | None:
-    """Return how many names are the same once they are plain, and a pair of them; None where these are few."""
-    if not len(left) or not len(right):
+def _lacking(names: pd.Index, others: pd.Index) -> list[str]:
+    return [str(name) for name in names[~names.isin(others)]]
+
+
+def _some(names: list[str]) -> list[str]:
+    return names[:: -(-len(names) // _LOOKED_AT)]
+
+
+def _same_barcode(left: list[str], right: list[str]) -> tuple[str, str] | None:
+    """Return a pair of names with one barcode, if most of the names of the smaller set have such a pair."""
+    if any(_BARCODE.search(names[0]) is None for names in (left, right)):
         return None
-    plain_left, plain_right = plain(left), plain(right)
-    if not plain_left.is_unique or not plain_right.is_unique:
+    small, large = sorted((left, right), key=len)
+    whose = {match[0]: name for name in large if (match := _BARCODE.search(name))}
+    found = [(name, whose.get(match[0]) if (match := _BARCODE.search(name)) else None) for name in _some(small)]
+    pairs = [(name, met) for name, met in found if met is not None]
+    if len(pairs) < _BARCODE_SHARE * len(found):
         return None
-    both = plain_left.intersection(plain_right)
-    if len(both) < _SHARE * min(len(left), len(right)):
-        return None
-    return len(both), str(left[plain_left.get_loc(both[0])]), str(right[plain_right.get_loc(both[0])])
+    return pairs[0] if small is left else pairs[0][::-1]
 
 
-def _without_number(names: pd.Index) -> pd.Index:
-    return pd.Index([re.sub(r"[-_.#:]\d+$", "", str(name)) for name in names], dtype=object)
-
-
-def _barcode(names: pd.Index) -> pd.Index:
-    found = [_BARCODE.search(str(name)) for name in names]
-    return pd.Index([match[0] if match else str(name) for match, name in zip(found, names, strict=True)], dtype=object)
-
-
-def _without_what_all_have(names: pd.Index) -> pd.Index:
-    if len(names) < 2:
-        return names
-    texts = [str(name) for name in names]
-    start = len(os.path.commonprefix(texts))
-    end = len(os.path.commonprefix([text[start:][::-1] for text in texts]))
-    return pd.Index([text[start : len(text) - end] for text in texts], dtype=object)
+def _added(longer: list[str], shorter: list[str], *, swapped: bool = False) -> tuple[str, str] | None:
+    """Return a pair of names of which one is the other with something before or behind it, if that is so of most names."""
+    within = [name for name in shorter if name in longer[0] and name != longer[0]]
+    some, known = _some(longer), set(shorter)
+    for name in sorted(within, key=len)[-1:]:
+        before, _, behind = longer[0].partition(name)
+        plain = [
+            text[len(before) : len(text) - len(behind)]
+            for text in some
+            if text.startswith(before) and text.endswith(behind)
+        ]
+        if np.sum([one in known for one in plain]) >= _NAME_SHARE * len(some):
+            return (name, longer[0]) if swapped else (longer[0], name)
+    return None

@@ -106,5 +106,5 @@ def _work(common: tuple[Any, ...], numbers: np.ndarray) -> StudentOutput:
     if not isinstance(source, str):
         return run_student(scaling, student, source, numbers, **run)
     with open_file(Path(source)) as data:
-        cells = open_query(data, specs)
+        cells = open_query(data, specs, told=True)
         return run_student(scaling, student, cells if kind is None else cells.only(kind), numbers, **run)

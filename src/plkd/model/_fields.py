@@ -17,6 +17,7 @@ from scvi.data.fields import BaseAnnDataField, CategoricalObsField
 from plkd.data import (
     ModalitySpec,
     Rows,
+    Scale,
     Table,
     align_table,
     as_text,
@@ -91,9 +92,7 @@ class ModalityField(BaseAnnDataField):
         table = find_table(adata, self.spec)
         if table is None:
             raise KeyError(f"The data set has no {self.spec.called}.")
-        rows = Rows(table.matrix)
-        scale = detect_scale(rows, table.where, kind=self.spec.kind, other_layers=table.layers)
-        check_contents(rows, table.where, kind=self.spec.kind, features=table.features)
+        scale = self._checked(table)
         if self.spec.kind == "atac":
             _say_how_peaks_are_named(table)
         features = np.asarray(table.features, dtype=object)
@@ -106,8 +105,16 @@ class ModalityField(BaseAnnDataField):
         table = find_table(adata_target, self.spec)
         if table is not None:
             align_table(table, ModalitySpec.from_dict(state_registry[self.SPEC_KEY]))
-            detect_scale(Rows(table.matrix), table.where, kind=self.spec.kind, other_layers=table.layers)
+            self._checked(table)
         return dict(state_registry)
+
+    def _checked(self, table: Table) -> Scale:
+        """Return the scale of values that can be used."""
+        rows = Rows(table.matrix)
+        kind, layers = self.spec.kind, table.layers
+        scale = detect_scale(rows, table.where, kind=kind, other_layers=layers)
+        check_contents(rows, table.where, kind=kind, features=table.features, other_layers=layers)
+        return scale
 
     def get_summary_stats(self, state_registry: dict[str, Any]) -> dict[str, int]:
         """Return the number of features."""
@@ -125,15 +132,15 @@ def _say_how_peaks_are_named(table: Table) -> None:
     found = None if table.var is None else interval_columns(table.var)
     fix = ""
     if found is not None:
-        whose = f"mdata[{table.name!r}]"
-        chrom, *bounds = (f"{whose}.var[{column!r}]" for column in found[0])
-        names = " + ".join(
-            [
-                f"{chrom}.astype(str)",
-                *(f"{mark!r} + {one}.astype(int).astype(str)" for mark, one in zip(":-", bounds, strict=False)),
-            ]
-        )
-        fix = f" var[{found[0]}] tells them. Fix: `{whose}.var_names = {names}`, `mdata.update()`, before setup."
+        columns, names = found
+        fix = f" var[{columns}] tells them."
+        if names.notna().all() and names.is_unique:
+            whose = f"mdata[{table.name!r}]"
+            chrom, *bounds = (f"{whose}.var[{column!r}]" for column in columns)
+            line = f"{chrom}.astype(str).to_numpy()"
+            if bounds:
+                line = f"[f'{{c}}:{{int(float(s))}}-{{int(float(e))}}' for c, s, e in zip({chrom}, {bounds[0]}, {bounds[1]})]"
+            fix += f" Fix: `{whose}.var_names = {line}`, `mdata.update()`, before setup."
     logger.warning(
         "Peaks of %s are not named by their intervals (%r): queries are matched by these names alone, and other peaks of the same "
         "names taken for these.%s",

@@ -392,9 +392,9 @@ class PLKD(TrainingMixin, ConfidenceMixin, PredictionMixin, ExplanationMixin, Re
 
     def _cells(self, adata: AnnData | MuData | None) -> tuple[Cells, pd.Index]:
         """Return the cells of a query, or of the reference if None, aligned to the model, and their names."""
-        called = "Reference" if adata is None or adata is self.adata else "Query"
+        own = adata is None or adata is self.adata
         adata = self._attached(adata)
-        return open_query(adata, self._specs, called=called), adata.obs_names
+        return open_query(adata, self._specs, called="Reference" if own else "Query", told=own), adata.obs_names
 
     def _attached(self, adata: AnnData | MuData | None) -> AnnData | MuData:
         """Return the data, or the reference if None."""

@@ -86,20 +86,21 @@ def interval_columns(var: pd.DataFrame) -> tuple[list[str], pd.Index] | None:
     >>> interval_columns(var)
     (['chrom', 'start', 'end'], Index(['chr1:100-200'], dtype='object'))
     """
+    var = var.loc[:, ~var.columns.duplicated()]
     columns = [column for what in _COLUMNS if (column := find_column(var, what)) is not None]
-    if len(columns) < len(_COLUMNS):
-        interval = find_column(var, "interval", ("interval",))
-        if interval is None:
-            return None
-        columns, names = [interval], [None if pd.isna(name) else str(name) for name in var[interval]]
-    else:
+    if len(columns) == len(_COLUMNS):
         chrom, *bounds = (var[column].astype(object) for column in columns)
         start, end = (pd.to_numeric(bound, errors="coerce").to_numpy(dtype=float) for bound in bounds)
         known = np.isfinite(start) & np.isfinite(end) & ~pd.isna(chrom).to_numpy()
-        names = [
-            f"{c}:{int(s)}-{int(e)}" if there else None for c, s, e, there in zip(chrom, start, end, known, strict=True)
-        ]
-    return (columns, pd.Index(names, dtype=object)) if looks_like_peaks(map(str, names)) else None
+        parts = zip(chrom, start, end, known, strict=True)
+        names = [f"{c}:{int(s)}-{int(e)}" if there else None for c, s, e, there in parts]
+        if looks_like_peaks(map(str, names)):
+            return columns, pd.Index(names, dtype=object)
+    interval = find_column(var, "interval", ("interval",))
+    if interval is None:
+        return None
+    names = [None if pd.isna(name) else str(name) for name in var[interval]]
+    return ([interval], pd.Index(names, dtype=object)) if looks_like_peaks(map(str, names)) else None
 
 
 def read_names(names: list[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
