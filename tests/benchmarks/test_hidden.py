@@ -81,10 +81,18 @@ def test_without_labels_plkd_is_given_no_column_and_scanvi_is_left_out(monkeypat
     asked = []
 
     class Model:
-        setup_anndata = staticmethod(lambda cells, labels_key, **kwargs: asked.append(labels_key))
-        __init__ = lambda self, cells: None  # noqa: E731
-        train = lambda self, **kwargs: None  # noqa: E731
-        get_latent_representation = lambda self, **kwargs: np.zeros((5, 2))  # noqa: E731
+        def __init__(self, cells):
+            self.n_obs = cells.n_obs
+
+        @staticmethod
+        def setup_anndata(cells, labels_key, **kwargs):
+            asked.append(labels_key)
+
+        def train(self, **kwargs):
+            pass
+
+        def get_latent_representation(self, **kwargs):
+            return np.zeros((self.n_obs, 2))
 
     monkeypatch.setattr(hidden, "PLKD", Model)
     monkeypatch.setattr(hidden, "fit_scvi", lambda *args: Model(cells))

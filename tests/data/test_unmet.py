@@ -97,7 +97,7 @@ def test_every_pair_of_modalities_is_looked_at(caplog):
 
 
 def test_of_many_names_some_are_looked_at():
-    """Half a million names that do not meet are no more than a second's work."""
+    """Work grows with the names, not with their pairs."""
     first, second = (pd.Index([f"{side}{i:06d}" for i in range(500_000)]) for side in "ab")
     start = perf_counter()
     say_unmet({"rna": first, "adt": second})

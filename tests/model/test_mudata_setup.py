@@ -146,9 +146,8 @@ def test_cells_named_in_two_ways_are_warned_of(make_mdata, caplog):
     mdata = MuData({"rna": paired["rna"].copy(), "prot": prot, "atac": paired["atac"].copy()})
     mdata.obs["cell_type"] = [paired.obs["cell_type"].astype(str)[name.removesuffix("-1")] for name in mdata.obs_names]
     PLKD.setup_mudata(mdata, "cell_type")
-    assert (
-        caplog.text.count("Cells seem to be named in two ways, such as") == 2
-    )  # the proteins beside either of the others
+    # The proteins beside either of the others.
+    assert caplog.text.count("Cells seem to be named in two ways, such as") == 2
     caplog.clear()
     PLKD.setup_mudata(make_mdata(30, mosaic=True), "cell_type")
     assert "named in two ways" not in caplog.text
@@ -165,9 +164,8 @@ def test_peaks_that_are_not_named_by_their_intervals_are_named_by_the_line_that_
     intervals = list(mdata["atac"].var_names)
     values = [name.replace("-", ":").split(":") for name in intervals]
     for column, own in zip(columns, [intervals] if len(columns) == 1 else zip(*values, strict=True), strict=True):
-        mdata["atac"].var[column] = (
-            list(map(kind, own)) if "s" in column[0].lower() or column[0].lower() == "e" else list(own)
-        )
+        is_position = column.lower() in ("start", "end")
+        mdata["atac"].var[column] = [kind(value) for value in own] if is_position else list(own)
     mdata["atac"].var_names = [f"peak_{i}" for i in range(60)]
     mdata.update()
     PLKD.setup_mudata(mdata, "cell_type")

@@ -81,12 +81,14 @@ def say_where_found(mdata: MuData, key: str, argument: str) -> None:
 
 def _in_modalities(mdata: MuData, key: str) -> dict[str, pd.Series]:
     having = {name: column for name, adata in mdata.mod.items() if (column := _column(adata.obs, key)) is not None}
+    if having:
+        return having
     # "rna:key" is how mudata 0.3 calls a modality's column where it copies it into the whole's.
-    for name, adata in {} if having else mdata.mod.items():
+    for name, adata in mdata.mod.items():
         own = str(key).removeprefix(f"{name}:")
         if own != str(key) and (column := _column(adata.obs, own)) is not None:
-            having = {name: column}
-    return having
+            return {name: column}
+    return {}
 
 
 def _column(obs: pd.DataFrame, key: Any) -> pd.Series | None:
