@@ -16,6 +16,8 @@ import anndata as ad
 import h5py
 import mudata as md
 import numpy as np
+import pandas as pd
+import scanpy as sc
 import scipy.sparse as sp
 
 import plkd
@@ -45,6 +47,7 @@ class Spec:
     held_key: str = ""
     query_fraction: float = 0.3
     split_seed: int = 0
+    n_genes: int = 0
     in_average: bool = True
 
 
@@ -143,11 +146,22 @@ def _task(spec: Spec, fold: str, reference: Any, query: Any) -> Task:
         query.obs = query.obs.drop(columns=spec.labels_key)
         return Task(spec, fold, reference, query, truth, data_folder() / "genesets" / spec.gene_sets)
     genes = reference.var_names.intersection(query.var_names, sort=False)
+    if spec.n_genes:
+        genes = _panel(reference[:, genes], spec.n_genes)
     reference, query = reference[:, genes].copy(), query[:, genes].copy()
     query = query[query.obs[spec.labels_key].isin(set(reference.obs[spec.labels_key]))].copy()
     truth = query.obs.pop(spec.labels_key).to_numpy().astype(str)
     reference.obs = reference.obs.astype("category")
     return Task(spec, fold, reference, query, truth, data_folder() / "genesets" / spec.gene_sets)
+
+
+def _panel(reference: ad.AnnData, n_genes: int) -> pd.Index:
+    """Return the reference's most variable genes, as a targeted panel might have them."""
+    adata = reference.copy()
+    sc.pp.normalize_total(adata, target_sum=1e4)
+    sc.pp.log1p(adata)
+    sc.pp.highly_variable_genes(adata, n_top_genes=n_genes)
+    return adata.var_names[adata.var["highly_variable"]]
 
 
 def read_cells(spec: Spec) -> ad.AnnData:

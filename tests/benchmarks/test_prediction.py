@@ -147,3 +147,38 @@ def test_a_condition_is_held_out_of_a_downloaded_set(tmp_path, monkeypatch):
     assert list(task.reference.obs["replicate"]) == ["p1", "p2", "p3", "p1"]
     assert list(task.query.obs_names) == ["4", "5"]
     assert "cell_type" not in task.query.obs
+
+
+def test_a_panel_has_the_most_variable_genes_of_the_reference(tmp_path, monkeypatch):
+    monkeypatch.setenv("PLKD_DATA", str(tmp_path))
+    rng = np.random.default_rng(0)
+    means = rng.uniform(5, 20, 400)
+    means[:5] = means[10:15] = [6, 9, 12, 15, 18]  # dispersions are compared among genes of like means
+    means = np.tile(means, (100, 1))
+    turns = np.tile([0.2, 1.8], 25)[:, None]  # the genes' means stay
+    means[:50, 10:15] *= turns  # in the first batch alone
+    means[50:, :5] *= turns
+    adata = AnnData(rng.poisson(means).astype(np.float32))
+    adata.obs["cell_type"], adata.obs["batch"] = ["a", "b"] * 50, ["x"] * 50 + ["y"] * 50
+    adata.write_h5ad(tmp_path / "own.h5ad")
+    of_y, of_x = folds(Spec("own", "leave-one-batch-out", ("own.h5ad",), n_genes=5))
+    assert set(of_y.reference.obs["batch"]) == {"y"}
+    assert set(of_x.reference.var_names) == {"10", "11", "12", "13", "14"}
+    assert set(of_y.reference.var_names) == {"0", "1", "2", "3", "4"}
+    assert list(of_x.query.var_names) == list(of_x.reference.var_names)
+
+
+def test_panels_are_the_tasks_of_one_modality_that_count():
+    panels = read_specs(TASK_FILE.with_name("panels.toml"))
+    counted = {spec.name: spec for spec in read_specs() if spec.in_average and not spec.modalities}
+    assert {spec.name for spec in panels} == {f"{name}-panel" for name in counted} - {"simulated-cite-panel"}
+    for spec in panels:
+        own = counted[spec.name.removesuffix("-panel")]
+        assert (spec.files, spec.split, spec.held_batches, spec.drop_labels, spec.labels_key, spec.modality) == (
+            own.files,
+            own.split,
+            own.held_batches,
+            own.drop_labels,
+            own.labels_key,
+            own.modality,
+        )
