@@ -25,7 +25,7 @@ import scvi
 from benchmarks.annotation import ours, run, table
 from benchmarks.annotation.bootstrap import paired_differences
 from benchmarks.annotation.methods import Method
-from benchmarks.annotation.prediction import Prediction
+from benchmarks.annotation.prediction import Cells, Prediction
 from benchmarks.annotation.tasks import Spec, Task, read_specs
 from benchmarks.quiet import quiet
 from plkd import PLKD, presets
@@ -78,22 +78,12 @@ def compared(out: Path, levels: list[Level], n_boot: int) -> pd.DataFrame:
     """Return a line per level that has run on all tasks: differences to the defaults with intervals, and the ratio of times."""
     rows, cells = table.read_results(out)
     tasks = [f"{s.name}@{s.modality}" if s.modality else s.name for s in specs()]
-    found = {
-        network: paired_differences(
-            {k: v for k, v in cells.items() if k[2].endswith("-teacher") == bool(network)},
-            DEFAULT + network,
-            "macro_f1",
-            tasks,
-            n_boot=n_boot,
-        )
-        for network in ours.NETWORKS
-    }
     times = rows.pivot_table(index=["task", "fold", "seed"], columns="method", values="fit_s")
     lines = []
     for level in levels[1:]:
         line: dict[str, Any] = {"factor": level.factor, "level": level.name}
-        for network, frame in found.items():
-            own = frame[(frame["method"] == level.name + network) & (frame["task"] == "mean over tasks")]
+        for network in ours.NETWORKS:
+            own = _difference(cells, level.name + network, DEFAULT + network, tasks, n_boot)
             # The other way round: what changing the setting gives.
             for column, source in (("difference", "difference"), ("low", "high"), ("high", "low")):
                 name = f"{'Teacher' if network else 'Student'} {column}"
@@ -104,6 +94,19 @@ def compared(out: Path, levels: list[Level], n_boot: int) -> pd.DataFrame:
         line["seeds"] = rows.loc[rows["method"] == level.name, "seed"].nunique()
         lines.append(line)
     return pd.DataFrame(lines)
+
+
+def _difference(cells: dict[tuple, Cells], method: str, versus: str, tasks: list[str], n_boot: int) -> pd.DataFrame:
+    """Return the mean over tasks of ``versus`` less a method, where both have run with a seed; no line if not on all tasks."""
+    pair = (method, versus)
+    runs = [{(task, fold, seed) for task, fold, name, seed in cells if name == own} for own in pair]
+    both = {
+        (task, fold, name, seed): own
+        for (task, fold, name, seed), own in cells.items()
+        if name in pair and (task, fold, seed) in runs[0] & runs[1]
+    }
+    found = paired_differences(both, versus, "macro_f1", tasks, n_boot=n_boot)
+    return found[found["task"] == "mean over tasks"]
 
 
 def main() -> None:

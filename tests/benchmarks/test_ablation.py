@@ -76,6 +76,21 @@ def test_differences_are_those_of_the_level_less_the_defaults(tmp_path, monkeypa
         assert np.isnan(line["Teacher difference"])
 
 
+def test_a_level_is_compared_over_the_seeds_that_it_has(tmp_path, monkeypatch):
+    out, truth = tmp_path / "rows.csv", np.array([0, 0, 1, 1] * 5)
+    monkeypatch.setattr(ablation, "specs", lambda: [Spec(name="one", split="random", files=("f",))])
+    rows = []
+    # The defaults are right with the seed 0 and call one label with the seed 1, with which the level has not run.
+    for method, seed, predicted in (("defaults", 0, truth), ("defaults", 1, truth * 0), ("level", 0, truth)):
+        own = Cells(np.array(["a", "b"]), truth, predicted, np.full(20, np.nan), np.zeros(20, dtype=int))
+        own.save(cells_path(out, "one", "f", method, seed))
+        rows.append({"task": "one", "fold": "f", "method": method, "seed": seed, "fit_s": 1.0})
+    pd.DataFrame(rows).to_csv(out, index=False)
+    frame = ablation.compared(out, [ablation.Level("", "defaults"), ablation.Level("x", "level")], 20)
+    assert frame.loc[0, "Student difference"] == 0
+    assert frame.loc[0, "seeds"] == 1
+
+
 def test_a_level_is_the_default_but_for_its_setting(monkeypatch):
     seen = {}
     monkeypatch.setattr(ablation.ours, "answers", lambda task, seed, name, **kwargs: seen.update(kwargs, name=name))
