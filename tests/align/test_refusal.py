@@ -100,6 +100,15 @@ def test_a_choice_of_genes_is_told_from_other_names():
     assert "same species and identifiers" in refusal(model, [model[0], *"abcdefghij"])
 
 
+def test_the_line_for_a_panel_works():
+    reference = AnnData(np.ones((2, 100), dtype="float32"), var=pd.DataFrame(index=[f"GENE{i}" for i in range(100)]))
+    query = reference[:, 15:2:-1].copy()
+    line = refusal(reference.var_names, query.var_names).split("`")[3]
+    cut = eval(line.removeprefix("reference = "), {"reference": reference, "query": query})
+    assert align_features(cut.var_names, query.var_names).fraction == 1
+    assert cut.n_vars == 13
+
+
 @pytest.mark.parametrize(
     ("kind", "fix"),
     [

@@ -43,7 +43,8 @@ def too_few(
     if reason is None and kind == "rna" and n_found > ALIKE * len(query):
         reason = (
             "The names are alike, but the query holds few of the genes, as after choosing variable ones. Fix: pass all genes "
-            "that were measured, e.g. `query = query.raw.to_adata()` where .raw holds them."
+            "that were measured, e.g. `query = query.raw.to_adata()` where .raw holds them; of a targeted panel, train on the "
+            "genes that both have: `reference = reference[:, reference.var_names.isin(query.var_names)].copy()`."
         )
     return found + (
         reason or _ELSE.get(kind, "Fix: pass data whose features are those of the reference, under the same names.")
