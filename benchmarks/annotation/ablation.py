@@ -87,24 +87,26 @@ def compared(out: Path, levels: list[Level], n_boot: int) -> pd.DataFrame:
             # The other way round: what changing the setting gives.
             for column, source in (("difference", "difference"), ("low", "high"), ("high", "low")):
                 name = f"{'Teacher' if network else 'Student'} {column}"
-                line[name] = -float(own[source].iloc[0]) if len(own) else np.nan
+                line[name] = 0.0 - float(own[source].iloc[0]) if len(own) else np.nan
         if np.isnan(line["Student difference"]):
             continue
         line["time"] = float((times[level.name] / times[DEFAULT]).median())
-        line["seeds"] = rows.loc[rows["method"] == level.name, "seed"].nunique()
+        line["seeds"] = len(
+            set.intersection(*(set(rows.loc[rows["method"] == m, "seed"]) for m in (level.name, DEFAULT)))
+        )
         lines.append(line)
     return pd.DataFrame(lines)
 
 
 def _difference(cells: dict[tuple, Cells], method: str, versus: str, tasks: list[str], n_boot: int) -> pd.DataFrame:
-    """Return the mean over tasks of ``versus`` less a method, where both have run with a seed; no line if not on all tasks."""
-    pair = (method, versus)
-    runs = [{(task, fold, seed) for task, fold, name, seed in cells if name == own} for own in pair]
-    both = {
-        (task, fold, name, seed): own
-        for (task, fold, name, seed), own in cells.items()
-        if name in pair and (task, fold, seed) in runs[0] & runs[1]
-    }
+    """Return the mean over tasks of ``versus`` less a method; of each fold that both have, the seeds that both have."""
+    seeds: dict[tuple, dict[str, set[int]]] = {}
+    for task, fold, name, seed in cells:
+        if name in (method, versus):
+            seeds.setdefault((task, fold), {}).setdefault(name, set()).add(seed)
+    # Folds that one of them lacks stay, so that the task is seen to be incomplete.
+    shared = {where: set.intersection(*of.values()) for where, of in seeds.items()}
+    both = {key: own for key, own in cells.items() if key[2] in (method, versus) and key[3] in shared[key[:2]]}
     found = paired_differences(both, versus, "macro_f1", tasks, n_boot=n_boot)
     return found[found["task"] == "mean over tasks"]
 

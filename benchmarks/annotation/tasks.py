@@ -50,6 +50,12 @@ class Spec:
     n_genes: int = 0
     in_average: bool = True
 
+    def __post_init__(self) -> None:
+        if self.n_genes and self.modalities:
+            raise ValueError(
+                f"n_genes of {self.name!r} is {self.n_genes}, of several modalities; expected one (modality)."
+            )
+
 
 @dataclass(frozen=True)
 class Task:

@@ -76,19 +76,34 @@ def test_differences_are_those_of_the_level_less_the_defaults(tmp_path, monkeypa
         assert np.isnan(line["Teacher difference"])
 
 
-def test_a_level_is_compared_over_the_seeds_that_it_has(tmp_path, monkeypatch):
-    out, truth = tmp_path / "rows.csv", np.array([0, 0, 1, 1] * 5)
+def run_of(out, method, fold, seed, predicted):
+    truth = np.array([0, 0, 1, 1] * 5)
+    own = Cells(np.array(["a", "b"]), truth, truth * predicted, np.full(20, np.nan), np.zeros(20, dtype=int))
+    own.save(cells_path(out, "one", fold, method, seed))
+    return {"task": "one", "fold": fold, "method": method, "seed": seed, "fit_s": 1.0}
+
+
+LEVELS = [ablation.Level("", "defaults"), ablation.Level("x", "level")]
+
+
+@pytest.mark.parametrize("more", ["defaults", "level"])
+def test_a_level_is_compared_over_the_seeds_that_both_have(tmp_path, monkeypatch, more):
+    out = tmp_path / "rows.csv"
     monkeypatch.setattr(ablation, "specs", lambda: [Spec(name="one", split="random", files=("f",))])
-    rows = []
-    # The defaults are right with the seed 0 and call one label with the seed 1, with which the level has not run.
-    for method, seed, predicted in (("defaults", 0, truth), ("defaults", 1, truth * 0), ("level", 0, truth)):
-        own = Cells(np.array(["a", "b"]), truth, predicted, np.full(20, np.nan), np.zeros(20, dtype=int))
-        own.save(cells_path(out, "one", "f", method, seed))
-        rows.append({"task": "one", "fold": "f", "method": method, "seed": seed, "fit_s": 1.0})
+    # Both are right with the seed 0; one calls a single label with the seed 1, with which the other has not run.
+    rows = [run_of(out, "defaults", "f", 0, 1), run_of(out, "level", "f", 0, 1), run_of(out, more, "f", 1, 0)]
     pd.DataFrame(rows).to_csv(out, index=False)
-    frame = ablation.compared(out, [ablation.Level("", "defaults"), ablation.Level("x", "level")], 20)
+    frame = ablation.compared(out, LEVELS, 20)
     assert frame.loc[0, "Student difference"] == 0
     assert frame.loc[0, "seeds"] == 1
+
+
+def test_a_level_that_lacks_a_fold_has_no_line(tmp_path, monkeypatch):
+    out = tmp_path / "rows.csv"
+    monkeypatch.setattr(ablation, "specs", lambda: [Spec(name="one", split="random", files=("f",))])
+    rows = [run_of(out, method, fold, 0, 1) for method, fold in (("defaults", "f"), ("defaults", "g"), ("level", "f"))]
+    pd.DataFrame(rows).to_csv(out, index=False)
+    assert ablation.compared(out, LEVELS, 20).empty
 
 
 def test_a_level_is_the_default_but_for_its_setting(monkeypatch):
