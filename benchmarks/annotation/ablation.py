@@ -84,16 +84,15 @@ def compared(out: Path, levels: list[Level], n_boot: int) -> pd.DataFrame:
         line: dict[str, Any] = {"factor": level.factor, "level": level.name}
         for network in ours.NETWORKS:
             own = _difference(cells, level.name + network, DEFAULT + network, tasks, n_boot)
-            # The other way round: what changing the setting gives.
+            # The other way round: what changing the setting gives; taken from 0.0, a zero has no minus.
             for column, source in (("difference", "difference"), ("low", "high"), ("high", "low")):
                 name = f"{'Teacher' if network else 'Student'} {column}"
                 line[name] = 0.0 - float(own[source].iloc[0]) if len(own) else np.nan
         if np.isnan(line["Student difference"]):
             continue
-        line["time"] = float((times[level.name] / times[DEFAULT]).median())
-        line["seeds"] = len(
-            set.intersection(*(set(rows.loc[rows["method"] == m, "seed"]) for m in (level.name, DEFAULT)))
-        )
+        both = times[[level.name, DEFAULT]].dropna()
+        line["time"] = float((both[level.name] / both[DEFAULT]).median())
+        line["seeds"] = both.index.unique("seed").size
         lines.append(line)
     return pd.DataFrame(lines)
 

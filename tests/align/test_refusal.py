@@ -109,6 +109,13 @@ def test_the_line_for_a_panel_works():
     assert cut.n_vars == 13
 
 
+def test_the_line_for_a_panel_is_not_given_where_it_would_leave_no_gene():
+    model = [f"ENSG{i:011d}" for i in range(100)]
+    message = refusal(model, [f"{name}.4" for name in model[:13]])
+    assert message.endswith("where .raw holds them.")
+    assert "isin" not in message
+
+
 @pytest.mark.parametrize(
     ("kind", "fix"),
     [

@@ -13,6 +13,11 @@ _ORTHOLOGUES = (
     "`annotator.rename_features(orthologues)`, a dict from the model's genes to theirs."
 )
 
+_PANEL = (
+    "; of a targeted panel, train on the genes that both have: "
+    "`reference = reference[:, reference.var_names.isin(query.var_names)].copy()`."
+)
+
 _ELSE = {
     "rna": "Fix: pass data of the same species and identifiers as the reference.",
     "protein": "Fix: pass a panel that shares more proteins with the reference's, or rename them alike.",
@@ -43,9 +48,11 @@ def too_few(
     if reason is None and kind == "rna" and n_found > ALIKE * len(query):
         reason = (
             "The names are alike, but the query holds few of the genes, as after choosing variable ones. Fix: pass all genes "
-            "that were measured, e.g. `query = query.raw.to_adata()` where .raw holds them; of a targeted panel, train on the "
-            "genes that both have: `reference = reference[:, reference.var_names.isin(query.var_names)].copy()`."
+            "that were measured, e.g. `query = query.raw.to_adata()` where .raw holds them"
         )
+        # Names that are alike only without version or case, or stand in a column, are not met by the line.
+        by_plain_name = 2 * len(model.intersection(query)) > n_found
+        reason += _PANEL if by_plain_name else "."
     return found + (
         reason or _ELSE.get(kind, "Fix: pass data whose features are those of the reference, under the same names.")
     )
