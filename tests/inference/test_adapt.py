@@ -12,7 +12,8 @@ from anndata import AnnData, concat
 from scipy import sparse
 
 from plkd import PLKD, Annotator, datasets, presets
-from plkd.inference import _adapt
+from plkd.data import Cells, Modality, Rows
+from plkd.inference import _adapt, student_logits
 
 
 @pytest.fixture(scope="module")
@@ -143,6 +144,25 @@ def test_genes_that_the_query_lacks_keep_their_weight(annotator, make_adata):
     assert (ratio[:40] != 1).any()
     moved, before = (each.confidence.profiles["rna"] for each in (annotator.adapt(query), annotator))
     np.testing.assert_array_equal(moved[:, 40:], before[:, 40:])
+
+
+def test_genes_that_a_query_lacks_are_expected_on_its_own_scale(annotator, make_adata):
+    """Changed networks say of a query what those of before say of its values changed, those lacking filled in afterwards."""
+    query, found = other_protocol(make_adata(30, seed=5))[0], np.arange(60) % 3 > 0
+    rng, scaling = np.random.default_rng(0), annotator._scaling["rna"]
+    change = _adapt.Change(np.where(found, rng.uniform(0.5, 2, 60), 1.0), np.where(found, rng.normal(size=60), 0.0))
+    counts = query.X.toarray() * found
+    share = float(scaling.gene_share[found].sum())
+    values = np.log1p(1e4 * share * counts / counts.sum(axis=1, keepdims=True)) * change.factor + change.shift
+    mean, loadings, noise = (
+        getattr(scaling, name).numpy().astype(np.float64) for name in ("mean", "loadings", "noise")
+    )
+    covariance = loadings @ loadings.T + np.diag(noise)
+    slope = covariance[np.ix_(~found, found)] @ np.linalg.inv(covariance[np.ix_(found, found)])
+    values[:, ~found] = mean[~found] + (values[:, found] - mean[found]) @ slope.T
+    cells = Cells({"rna": Modality(Rows(sparse.csr_matrix(counts.astype(np.float32))), found=found)}, 30)
+    changed = _adapt._changed(annotator._scaling, annotator._student, {"rna": change})
+    np.testing.assert_allclose(student_logits(*changed, cells, np.arange(30)), logits(annotator, values), atol=2e-3)
 
 
 def test_the_old_one_and_the_query_stay_as_they_are(annotator, make_adata):

@@ -10,7 +10,7 @@ import torch
 from scipy import sparse
 
 from plkd.data import Cells, Modality, Rows
-from plkd.inference import feature_attribution, pattern_attribution
+from plkd.inference import feature_attribution, pattern_attribution, run_student
 from plkd.nn import RNAScaling, Student
 
 N_OBS = 6
@@ -247,3 +247,36 @@ def test_features_too_work_where_gradients_are_switched_off(student, cells, arou
         found = features(student, cells, integrated=True)
     np.testing.assert_array_equal(found.scores["rna"], expected.scores["rna"])
     assert all(parameter.grad is None for parameter in student.parameters())
+
+
+# Features that a query lacks: the call is that of the completed Student, and rests on what is there.
+
+
+def test_a_call_of_a_cell_that_lacks_features_rests_on_those_it_has(student, values):
+    rng = np.random.default_rng(1)
+    scaling = {name: RNAScaling(torch.full((n,), 1 / n)) for name, n in N_FEATURES.items()}
+    scaling["rna"].weight.copy_(torch.linspace(0.5, 2, 5))
+    scaling["rna"].mean.copy_(torch.from_numpy(rng.normal(size=5)))
+    scaling["rna"].loadings[:, :2].copy_(torch.from_numpy(rng.normal(size=(5, 2))))
+    found = np.array([True, False, True, True, False])
+    given = {"rna": values["rna"] * found, "protein": values["protein"]}
+
+    def cells_of(x):
+        matrices = {name: Modality(Rows(matrix), "log") for name, matrix in x.items()}
+        matrices["rna"].found = found
+        return Cells(matrices, N_OBS)
+
+    attributed = feature_attribution(scaling, student, cells_of(given), np.arange(N_OBS), integrated=True)
+    logits, nothing = (
+        run_student(scaling, student, cells_of(x), np.arange(N_OBS)).logits
+        for x in (given, {name: np.zeros_like(v) for name, v in given.items()})
+    )
+    called, rows = logits.argmax(axis=1), np.arange(N_OBS)
+    gained = logits[rows, called] - logits.mean(axis=1) - nothing[rows, called] + nothing.mean(axis=1)
+    assert attributed.n_cells.tolist() == np.bincount(called, minlength=3).tolist()
+    for label in np.unique(called):
+        assert not attributed.scores["rna"][label, ~found].any()
+        total = sum(scores[label].sum() for scores in attributed.scores.values())
+        np.testing.assert_allclose(total, gained[called == label].mean(), atol=2e-3)
+    alike = run_student(SCALING, student, cells_of(given), np.arange(N_OBS)).logits
+    assert np.abs(alike - logits).max() > 0.05

@@ -10,7 +10,7 @@ import pytest
 import torch
 from scipy import sparse
 
-from plkd.data import Cells, Modality, Rows
+from plkd.data import Cells, JoinedCells, Modality, Rows
 from plkd.inference import StudentOutput, batch_size_for, chosen_cells, run_student, student_logits
 from plkd.nn import RNAScaling, Student
 
@@ -144,3 +144,27 @@ def test_numbers_of_a_narrow_or_unsigned_type_serve_large_data(dtype):
 def test_wrong_choices_are_refused(indices, message):
     with pytest.raises(ValueError, match=message):
         chosen_cells(4, indices)
+
+
+@pytest.mark.parametrize("network", ["student", "joined"])
+def test_genes_that_a_query_lacks_are_expected_from_the_others(student, scaling, counts, network):
+    """As if each cell had been filled in; but joined data sets lack different genes."""
+    rng = np.random.default_rng(2)
+    scaling["rna"].weight.copy_(torch.linspace(0.5, 2, N_GENES))
+    scaling["rna"].mean.copy_(torch.from_numpy(rng.normal(size=N_GENES)))
+    scaling["rna"].loadings[:, :2].copy_(torch.from_numpy(rng.normal(size=(N_GENES, 2))))
+    found = np.arange(N_GENES) < 4
+    lacking = Cells({"rna": Modality(Rows(sparse.csr_matrix(counts * found)), found=found)}, N_OBS)
+    x = np.log1p(1e4 * 4 / 6 * counts * found / np.maximum((counts * found).sum(axis=1, keepdims=True), 1e-12))
+    if network == "student":
+        mean, loadings = scaling["rna"].mean.numpy(), scaling["rna"].loadings.numpy()
+        covariance = loadings @ loadings.T + np.eye(N_GENES)
+        slope = covariance[4:, :4] @ np.linalg.inv(covariance[:4, :4])
+        x[:, 4:] = mean[4:] + (x[:, :4] - mean[:4]) @ slope.T
+        cells = lacking
+    else:
+        cells = JoinedCells(lacking, lacking)
+    logits, latent = student({"rna": torch.tensor(x, dtype=torch.float32) * scaling["rna"].weight})
+    out = run_student(scaling, student, cells, np.arange(N_OBS))
+    np.testing.assert_allclose(out.logits, logits.detach().numpy(), atol=1e-4)
+    np.testing.assert_allclose(out.latent, latent.detach().numpy(), atol=1e-4)

@@ -203,5 +203,9 @@ def _changed(
         layer, weight = cast("InputLinear", tower[0]), scaling[kind].weight
         factor, shift = (torch.as_tensor(own).to(weight) for own in (changes[kind].factor, changes[kind].shift))
         other[kind].weight.copy_(weight * factor)
+        if other[kind].completes:  # as the data set shows it
+            other[kind].mean.sub_(shift).div_(factor)
+            other[kind].loadings.div_(factor[:, None])
+            other[kind].noise.div_(factor.square())
         layer.bias.add_((weight * shift) @ layer.weight)
     return other, pupil

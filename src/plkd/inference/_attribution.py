@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from plkd.data import Cells
 from plkd.inference._batches import batches, to_device
-from plkd.nn import InputLinear, InputScaling, Student, Values, dense, product, scale_batch
+from plkd.inference._first_layer import first_layers
+from plkd.nn import InputScaling, Student, dense, product, unweighted_batch
 
 #: Points on the way from nothing to the cell, the closer the nearer to nothing: there LayerNorm bends most.
 _N_POINTS, _POWER = 128, 4
@@ -136,20 +137,23 @@ def _by_cell(
 
     The last is cells x features, by modality.
     """
-    device = student.head.weight.device
+    device, first = student.head.weight.device, first_layers(scaling, student, cells)
+    answer = _Behind(student, [layer.bias for layer in first.values()])
     for batch in batches(cells, indices, batch_size, progress=None):
         batch = to_device(batch, device)
-        x, present = scale_batch(scaling, batch), batch["present"]
+        present = batch["present"]
         with torch.no_grad():
-            logits = student(x, present)[0]
+            x = unweighted_batch(scaling, batch)
+            products = [product(x[name], layer.weight) for name, layer in first.items()]
+            logits = answer.logits(products, present)
             called = logits.argmax(dim=1)
-            nothing = _contrast(student, [torch.zeros_like(h) for h in _first_products(student, x)], present, called)
+            nothing = answer.contrast([torch.zeros_like(h) for h in products], present, called)
             gained = logits.max(dim=1).values - logits.mean(dim=1) - nothing
-        gradients = _path_gradient(student, x, present, called, points)
+        gradients = _path_gradient(answer, products, present, called, points)
         with torch.no_grad():
             attributed = {
-                name: dense(x[name]) * (gradient @ first.weight.t())
-                for name, (first, _), gradient in zip(student.modalities, _towers(student), gradients, strict=True)
+                name: dense(x[name]) * (gradient @ layer.weight.t())
+                for (name, layer), gradient in zip(first.items(), gradients, strict=True)
             }
         yield called, gained, attributed
 
@@ -163,40 +167,37 @@ def _points(*, integrated: bool) -> list[tuple[float, float]]:
     return list(zip((s**_POWER).tolist(), (weights * _POWER * s ** (_POWER - 1)).tolist(), strict=True))
 
 
-def _towers(student: Student) -> list[tuple[InputLinear, nn.Module]]:
-    """Return each modality's first layer, which is linear, and the layers after it."""
-    return [(cast("InputLinear", tower[0]), tower[1:]) for tower in cast("list[nn.Sequential]", list(student.towers))]
+@dataclass(frozen=True)
+class _Behind:
+    """What the Student makes of its first layers' products, each of shape ``(n_obs, n_hidden[0])``, without their biases."""
 
+    student: Student
+    biases: Sequence[Tensor]
 
-def _first_products(student: Student, x: Mapping[str, Values]) -> list[Tensor]:
-    """Return the first layer's outputs of each modality without its bias, each of shape ``(n_obs, n_hidden[0])``."""
-    return [
-        product(x[name], first.weight) for name, (first, _) in zip(student.modalities, _towers(student), strict=True)
-    ]
+    def logits(self, products: Sequence[Tensor], present: Mapping[str, Tensor]) -> Tensor:
+        towers = cast("list[nn.Sequential]", list(self.student.towers))
+        latents = [tower[1:](h + bias) for h, bias, tower in zip(products, self.biases, towers, strict=True)]
+        return self.student.joined(latents, present)[0]
 
-
-def _contrast(student: Student, products: Sequence[Tensor], present: Mapping[str, Tensor], called: Tensor) -> Tensor:
-    """Return the called label's logit less the mean over labels, shape ``(n_obs,)``, from :func:`_first_products`."""
-    latents = [rest(h + first.bias) for h, (first, rest) in zip(products, _towers(student), strict=True)]
-    logits = student.joined(latents, present)[0]
-    return logits.gather(1, called[:, None])[:, 0] - logits.mean(dim=1)
+    def contrast(self, products: Sequence[Tensor], present: Mapping[str, Tensor], called: Tensor) -> Tensor:
+        """Return the called label's logit less the mean over labels, shape ``(n_obs,)``."""
+        logits = self.logits(products, present)
+        return logits.gather(1, called[:, None])[:, 0] - logits.mean(dim=1)
 
 
 def _path_gradient(
-    student: Student,
-    x: Mapping[str, Values],
+    answer: _Behind,
+    products: Sequence[Tensor],
     present: Mapping[str, Tensor],
     called: Tensor,
     points: Sequence[tuple[float, float]],
 ) -> list[Tensor]:
-    """Return the weighted sum over points of the gradients at the first layer's outputs, by modality."""
-    with torch.no_grad():
-        whole = _first_products(student, x)
-    total = [torch.zeros_like(h) for h in whole]
+    """Return the weighted sum over points of the gradients at the first layers' products, by modality."""
+    total = [torch.zeros_like(h) for h in products]
     for place, weight in points:
         with torch.enable_grad():
-            at = [(h * place).requires_grad_() for h in whole]
-            gradients = torch.autograd.grad(_contrast(student, at, present, called).sum(), at)
+            at = [(h * place).requires_grad_() for h in products]
+            gradients = torch.autograd.grad(answer.contrast(at, present, called).sum(), at)
         for sums, gradient in zip(total, gradients, strict=True):
             sums += weight * gradient
     return total

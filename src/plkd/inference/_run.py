@@ -13,6 +13,7 @@ from torch import nn
 from plkd.data import Cells
 from plkd.inference._axes import Axes
 from plkd.inference._batches import batches, to_device
+from plkd.inference._first_layer import FirstLayer, first_layers
 from plkd.inference._parallel import at_once, in_parallel
 from plkd.nn import InputLinear, InputScaling, Student, product, unweighted_batch
 
@@ -114,7 +115,7 @@ def student_outputs(
     progress: str | None = None,
 ) -> Iterator[StudentOutput]:
     """Yield what :func:`run_student` returns mini-batch by mini-batch."""
-    device, first = student.head.weight.device, _first_products(scaling, student, axes or {})
+    device, first = student.head.weight.device, _first_products(scaling, student, cells, axes or {})
 
     def computed(batch: Mapping[str, Any]) -> StudentOutput:
         return _output(scaling, student, first, to_device(batch, device), axes or {})
@@ -125,16 +126,16 @@ def student_outputs(
 
 @torch.inference_mode()
 def _first_products(
-    scaling: Mapping[str, InputScaling], student: Student, axes: Mapping[str, Axes]
-) -> dict[str, torch.Tensor]:
+    scaling: Mapping[str, InputScaling], student: Student, cells: Cells, axes: Mapping[str, Axes]
+) -> dict[str, FirstLayer]:
     """Return for each modality all that its scaled values are multiplied by: the first layer, and the axes where there are any.
 
-    One product reads the values once, and the features' weights go into the layer's, not into each value.
+    One product reads the values once.
     """
-    found = {}
-    for kind, tower in zip(student.modalities, cast("list[nn.Sequential]", list(student.towers)), strict=True):
-        own = scaling[kind].weight[:, None] * cast("InputLinear", tower[0]).weight
-        found[kind] = torch.cat([own, axes[kind].loadings], dim=1) if kind in axes else own
+    found = first_layers(scaling, student, cells)
+    for kind, own in axes.items():
+        weight = torch.cat([found[kind].weight, own.loadings], dim=1)
+        found[kind] = FirstLayer(weight, torch.cat([found[kind].bias, -own.middle]))
     return found
 
 
@@ -142,19 +143,18 @@ def _first_products(
 def _output(
     scaling: Mapping[str, InputScaling],
     student: Student,
-    first: Mapping[str, torch.Tensor],
+    first: Mapping[str, FirstLayer],
     batch: Mapping[str, Any],
     axes: Mapping[str, Axes],
 ) -> StudentOutput:
     values = unweighted_batch(scaling, batch)
     latents, places = [], {}
     for kind, tower in zip(student.modalities, cast("list[nn.Sequential]", list(student.towers)), strict=True):
-        found = product(values[kind], first[kind])
-        layer = cast("InputLinear", tower[0])
-        n_hidden = layer.out_features
-        latents.append(tower[1:](found[:, :n_hidden] + layer.bias))
+        found = product(values[kind], first[kind].weight) + first[kind].bias
+        n_hidden = cast("InputLinear", tower[0]).out_features
+        latents.append(tower[1:](found[:, :n_hidden]))
         if kind in axes:
-            places[kind] = (found[:, n_hidden:] - axes[kind].middle).cpu().numpy()
+            places[kind] = found[:, n_hidden:].cpu().numpy()
     logits, latent = student.joined(latents, batch["present"])
     return StudentOutput(logits.float().cpu().numpy(), latent.float().cpu().numpy(), places)
 

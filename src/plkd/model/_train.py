@@ -25,10 +25,7 @@ from plkd.model._report import training_facts
 from plkd.model._unlabeled import check_other, join_unlabeled
 from plkd.patterns import PatternSet
 from plkd.presets import Preset, StudentTraining, TeacherTraining
-from plkd.train import (
-    Split,
-    feature_weights,
-)
+from plkd.train import Split, coexpression, feature_weights
 from plkd.train._check import check_settings, check_split
 from plkd.train._checkpoint import (
     Checkpoint,
@@ -236,6 +233,7 @@ class TrainingMixin(PhasesMixin):
             self._raise_weights(cells, split)
         elif resumed is None and not self.is_trained_:
             self._weigh_features(cells, split)
+            self._learn_coexpression(attached, split)
             self._start_bias(self.module.student, student, cells, split.train)
         common = {
             "early_stopping": early_stopping,
@@ -318,6 +316,13 @@ class TrainingMixin(PhasesMixin):
         if power > 0 and all(bool((layer.weight == 1).all()) for layer in scaling.values()):
             for kind, weights in feature_weights(cells, split.train, scaling, power=power).items():
                 scaling[kind].weight.copy_(torch.from_numpy(weights))
+
+    def _learn_coexpression(self, own: Cells, split: Split) -> None:
+        """Learn from the reference's own cells, held-out ones aside, what queries' missing features are to be expected from."""
+        seen = np.union1d(split.train, split.unlabeled).astype(np.int64)
+        for kind, found in coexpression(own, seen[seen < own.n_obs], self._scaling()).items():
+            for name, values in vars(found).items():
+                getattr(self._scaling()[kind], name).copy_(torch.from_numpy(values))
 
     def _raise_weights(self, cells: Cells, split: Split) -> None:
         """Weigh the features for the labels that a model that learns on has come to know."""

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from plkd.nn._sparse import SparseRows, Values, added, dense
 
 TARGET_SUM = 1e4
+#: Most directions in which a reference's values are described, for what data sets lack of them.
+N_AXES = 50
 
 
 class InputScaling(nn.Module):
@@ -26,15 +28,72 @@ class InputScaling(nn.Module):
     weight
         Weight of each feature, shape ``(n_features,)``, non-negative; 1 until training sets it
         (:func:`plkd.train.feature_weights`).
+    mean, loadings, noise
+        How the reference's scaled values go together, until training sets it (:func:`plkd.train.coexpression`) not at all: their
+        means, loadings of directions that are as wide as 1, shape ``(n_features, 50)``, and the variances that are left.
     """
 
+    #: Whether features that a data set lacks are expected from those it has.
+    completes = True
     weight: Tensor
+    mean: Tensor
+    loadings: Tensor
+    noise: Tensor
 
     def __init__(self, **constants: Any):
         super().__init__()
         for name, values in constants.items():
             self.register_buffer(name, torch.as_tensor(values, dtype=torch.float32))
-        self.register_buffer("weight", torch.ones_like(next(self.buffers())))
+        ones = torch.ones_like(next(self.buffers()))
+        self.register_buffer("weight", ones)
+        if self.completes:
+            self.register_buffer("mean", torch.zeros_like(ones))
+            self.register_buffer("loadings", ones.new_zeros(len(ones), N_AXES))
+            self.register_buffer("noise", torch.ones_like(ones))
+
+    def completed(self, weight: Tensor, bias: Tensor, found: Tensor) -> tuple[Tensor, Tensor]:
+        r"""Return a linear layer that answers for features that a data set lacks too, by those it has.
+
+        Parameters
+        ----------
+        weight, bias
+            Of a layer that reads scaled values of all features, not weighted, shapes ``(n_features, n_out)`` and ``(n_out,)``.
+        found
+            Whether the data set has each feature, bool, shape ``(n_features,)``.
+
+        Returns
+        -------
+        Weight and bias: what the layer would say were each lacking value the one expected of the cell. The same where
+        nothing is known of how values go together, and for kinds of which nothing is expected.
+
+        Notes
+        -----
+        The expected values are those of factor analysis (Bishop 2006, equation 12.42), where values are normal about
+        :math:`\mu` with the covariance :math:`V V^T + \Psi`: with :math:`x_f` those found, the lacking ones are
+        :math:`\mu_l + V_l (1 + V_f^T \Psi_f^{-1} V_f)^{-1} V_f^T \Psi_f^{-1} (x_f - \mu_f)`. They are linear in the cell's
+        values, so that the layer can hold them and no cell has to be filled in.
+        """
+        lacking = weight[~found]
+        only_found = torch.zeros_like(weight)
+        only_found[found] = weight[found]
+        if not self.completes:
+            return only_found, bias
+        mean, loadings, noise = self.mean.double(), self.loadings.double(), self.noise.double()
+        there = loadings[found]
+        precise = there / noise[found, None]
+        inner = torch.eye(N_AXES, dtype=torch.float64, device=weight.device) + there.t() @ precise
+        # What the layer makes of a step along each direction, as seen in the features that are there.
+        said = precise @ torch.linalg.solve(inner, loadings[~found].t() @ lacking.double())
+        only_found[found] += said.to(weight.dtype)
+        more = mean[~found] @ lacking.double() - mean[found] @ said
+        return only_found, bias + more.to(bias.dtype)
+
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
+        # Files of plkd's first days know nothing of how values go together; then nothing is expected.
+        for name, value in self._buffers.items():
+            if name in ("mean", "loadings", "noise"):
+                state_dict.setdefault(prefix + name, value)
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def scaled(self, x: Values, found: Tensor | None) -> Values:
         """Return counts scaled, not yet weighted."""
@@ -156,9 +215,11 @@ class ATACScaling(InputScaling):
     Notes
     -----
     :math:`\log(1 + 10^4 \, \mathrm{tf}_p \, \mathrm{idf}_p)` with :math:`\mathrm{tf}_p` the peak's share of the cell's
-    counts. Counts of fragments, of insertions, and 0/1 are all taken as they are.
+    counts. Counts of fragments, of insertions, and 0/1 are all taken as they are. Peaks that a data set lacks count as closed:
+    there are too many for their loadings.
     """
 
+    completes = False
     peak_share: Tensor
     idf: Tensor
 

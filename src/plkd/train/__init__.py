@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from plkd.train._coexpression import coexpression
 from plkd.train._cross_fit import cross_fit
 from plkd.train._data import ReferenceData
 from plkd.train._distillation_plan import DistillationPlan
@@ -19,6 +20,7 @@ __all__ = [
     "Split",
     "TeacherPlan",
     "check_converged",
+    "coexpression",
     "cross_fit",
     "feature_weights",
     "make_folds",

@@ -1,0 +1,77 @@
+"""How the values of a reference's features go together, for data sets that lack some of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+from sklearn.decomposition import PCA
+
+from plkd.data import Cells
+from plkd.inference import sample_cells, unweighted_values
+from plkd.nn import InputScaling
+from plkd.nn._scaling import N_AXES
+
+#: Least variance of a feature that its directions leave, in squared units of log1p or of centred log ratios.
+_LEAST_NOISE = 1e-3
+_SEED = 0
+
+
+@dataclass(frozen=True)
+class Coexpression:
+    """Normal values of one modality: what :meth:`plkd.nn.InputScaling.completed` goes by.
+
+    Attributes
+    ----------
+    mean
+        Of each feature, shape ``(n_features,)``, float32.
+    loadings
+        Shape ``(n_features, 50)``, float32; zero where there are fewer directions.
+    noise
+        Variance of each feature beside the directions, shape ``(n_features,)``, float32, at least 0.001.
+    """
+
+    mean: np.ndarray
+    loadings: np.ndarray
+    noise: np.ndarray
+
+
+def coexpression(cells: Cells, chosen: np.ndarray, scaling: Mapping[str, InputScaling]) -> dict[str, Coexpression]:
+    """Return how the scaled values of each modality go together, features not weighted.
+
+    Parameters
+    ----------
+    cells
+        The reference.
+    chosen
+        Cells that may be looked at, with or without labels; about 10,000 of them are.
+    scaling
+        The model's input scaling by kind; kinds of which nothing is expected are left out.
+
+    Notes
+    -----
+    Principal components in place of the factors of maximum likelihood: 50 at most, the variance of each feature that they leave is
+    noise. The same cells give the same.
+    """
+    kinds = {kind: layer for kind, layer in scaling.items() if layer.completes}
+    if not kinds:
+        return {}
+    values = unweighted_values(kinds, cells, chosen[sample_cells(len(chosen))])
+    return {kind: _components(values.pop(kind)) for kind in list(values)}
+
+
+def _components(values: sp.csr_matrix) -> Coexpression:
+    n_obs, n_features = values.shape
+    loadings, n_axes = np.zeros((n_features, N_AXES), dtype=np.float32), min(N_AXES, n_obs - 1, n_features - 1)
+    if n_obs == 0:
+        return Coexpression(np.zeros(n_features, np.float32), loadings, np.ones(n_features, np.float32))
+    mean = np.asarray(values.mean(axis=0, dtype=np.float64)).ravel()
+    square = np.bincount(values.indices, np.square(values.data, dtype=np.float64), minlength=n_features) / n_obs
+    variance = np.maximum(square - mean**2, 0)
+    if n_axes > 0 and variance.any():
+        found = PCA(n_axes, svd_solver="arpack", random_state=_SEED).fit(values)
+        loadings[:, :n_axes] = found.components_.T * np.sqrt(found.explained_variance_)
+    noise = np.maximum(variance - np.square(loadings, dtype=np.float64).sum(axis=1), _LEAST_NOISE)
+    return Coexpression(mean.astype(np.float32), loadings, noise.astype(np.float32))
