@@ -153,7 +153,7 @@ def _task(spec: Spec, fold: str, reference: Any, query: Any) -> Task:
         return Task(spec, fold, reference, query, truth, data_folder() / "genesets" / spec.gene_sets)
     genes = reference.var_names.intersection(query.var_names, sort=False)
     if spec.n_genes:
-        genes = _panel(reference[:, genes], spec.n_genes)
+        genes = panel(reference[:, genes], spec.n_genes)
     reference, query = reference[:, genes].copy(), query[:, genes].copy()
     query = query[query.obs[spec.labels_key].isin(set(reference.obs[spec.labels_key]))].copy()
     truth = query.obs.pop(spec.labels_key).to_numpy().astype(str)
@@ -161,7 +161,7 @@ def _task(spec: Spec, fold: str, reference: Any, query: Any) -> Task:
     return Task(spec, fold, reference, query, truth, data_folder() / "genesets" / spec.gene_sets)
 
 
-def _panel(reference: ad.AnnData, n_genes: int) -> pd.Index:
+def panel(reference: ad.AnnData, n_genes: int) -> pd.Index:
     """Return the reference's most variable genes, as a targeted panel might have them."""
     adata = reference.copy()
     sc.pp.normalize_total(adata, target_sum=1e4)

@@ -2,8 +2,8 @@
 
     PLKD_DATA=/path/to/data python -m benchmarks.robustness.run --what genes wrong --rates .1 .2 .4 --out robustness.csv
 
-``genes`` and six kinds of noise (``noise``: all six). Rows that the file has are left out. Rate 0, with nothing spoilt, is
-run first: its rows are called ``none``.
+``genes`` takes random ones, ``panel`` leaves the reference's most variable ones (``--panels``: how many); and six kinds of noise
+(``noise``: all six). Rows that the file has are left out. Rate 0, with nothing spoilt, is run first: its rows are called ``none``.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from benchmarks.annotation.prediction import Cells, Prediction
 from benchmarks.annotation.run import versions
 from benchmarks.annotation.scores import macro_f1
 from benchmarks.annotation.table import RARE_BELOW
-from benchmarks.annotation.tasks import TASK_FILE, Spec, Task, folds, read_specs
+from benchmarks.annotation.tasks import TASK_FILE, Spec, Task, folds, panel, read_specs
 from benchmarks.quiet import quiet
 from benchmarks.robustness import genes, noise
 
@@ -124,16 +124,21 @@ def run_noise(task: Task, kind: str, rate: float, methods: list[str], seed: int,
                 results.add(task, prediction.labels.astype(str), *key, name, seed, changed=changed)
 
 
-def run_genes(task: Task, rates: list[float], methods: list[str], seed: int, results: Results) -> None:
-    """Fit every method once, then ask it with fewer and fewer genes."""
-    cases = [("none", 0.0), *(("genes", rate) for rate in rates)]
+def run_genes(
+    task: Task, cases: list[tuple[str, float | int]], methods: list[str], seed: int, results: Results
+) -> None:
+    """Fit every method once, then ask it with fewer genes: by case what is done, and the share taken or the number left."""
+    cases = [("none", 0.0), *cases]
     for method in methods:
         where = (task.spec.name, task.fold)
         if all(results.has(*case, *where, name, seed) for case in cases for name in _names(method)):
             continue
         ask = genes.METHODS[method](task, seed)
         for what, rate in cases:
-            query = genes.without_genes(task.query, rate, seed)
+            if what == "panel":
+                query = task.query[:, panel(task.reference, int(rate))].copy()
+            else:
+                query = genes.without_genes(task.query, rate, seed)
             for name, labels in ask(query).items():
                 if not results.has(what, rate, *where, name, seed):
                     changed = 1 - query.n_vars / task.query.n_vars
@@ -155,12 +160,15 @@ def _tasks(args: argparse.Namespace) -> Iterator[Task]:
 def main() -> None:
     """Parse the command line and run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--what", nargs="+", choices=["genes", "noise", *noise.NOISE], default=["genes", "noise"])
+    parser.add_argument(
+        "--what", nargs="+", choices=["genes", "panel", "noise", *noise.NOISE], default=["genes", "noise"]
+    )
     parser.add_argument("--task-file", type=Path, default=TASK_FILE)
     parser.add_argument("--tasks", nargs="+", default=TASKS, help="default: the four RNA tasks")
     parser.add_argument("--folds", nargs="+", help="default: all")
     parser.add_argument("--methods", nargs="+", choices=genes.METHODS, default=list(genes.METHODS), metavar="METHOD")
     parser.add_argument("--rates", nargs="+", type=float, default=[0.2, 0.4], help="shares of the cells or genes")
+    parser.add_argument("--panels", nargs="+", type=int, default=[300], help="numbers of genes")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--out", type=Path, default=Path("robustness.csv"))
     args = parser.parse_args()
@@ -170,8 +178,10 @@ def main() -> None:
     results = Results.at(args.out)
     for seed in args.seeds:
         for task in _tasks(args):
-            if "genes" in args.what:
-                run_genes(task, args.rates, args.methods, seed, results)
+            cases: list[tuple[str, float | int]] = [("genes", rate) for rate in args.rates if "genes" in args.what]
+            cases += [("panel", n) for n in args.panels if "panel" in args.what]
+            if cases:
+                run_genes(task, cases, args.methods, seed, results)
             if kinds:
                 run_noise(task, "none", 0.0, args.methods, seed, results)
             for kind in kinds:

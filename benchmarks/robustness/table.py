@@ -44,7 +44,7 @@ def losses(rows: pd.DataFrame, score: str = "macro_f1") -> pd.DataFrame:
     clean = rows[rows["what"] == "none"].assign(clean=lambda r: r[score])[[*same, "clean"]]
     # Ways of filling genes in differ only where some are missing.
     spoilt = rows[rows["what"] != "none"].assign(whole=lambda r: r["method"])
-    spoilt["method"] = spoilt["method"].str.partition("+")[0]
+    spoilt["method"] = spoilt["method"].str.replace(r"\+.*", "", regex=True)
     joined = spoilt.merge(clean, on=same, validate="many_to_one")
     joined["loss"] = 100 * (joined["clean"] - joined[score])
     return joined.assign(method=joined["whole"]).drop(columns="whole")
@@ -125,11 +125,12 @@ def report(rows: pd.DataFrame, out: str) -> str:
     tasks.to_csv(f"{out}_tasks.csv", index=False)
     text, whole = "", []
     fitted = ["plkd", "plkd-teacher", "plkd-no-kd", "SVM", "LR-hvg2000"]
-    parts = [("genes", lost[lost["what"] == "genes"], list(STYLES)), ("labels", lost[lost["what"] != "genes"], fitted)]
+    of_genes = lost["what"].isin(["genes", "panel"])
+    parts = [("genes", lost[of_genes], list(STYLES)), ("labels", lost[~of_genes], fitted)]
     coarse = rows[rows["what"].isin(["none", "coarse"])]
     if (coarse["what"] == "coarse").any():
         parts.append(("coarse labels, a parent counted as right", losses(coarse, "macro_f1_lenient"), fitted))
-    of_labels = losses(rows[rows["what"] != "genes"], "macro_f1_common")
+    of_labels = losses(rows[~rows["what"].isin(["genes", "panel"])], "macro_f1_common")
     parts.append(("labels, over types with at least ten query cells in all folds together", of_labels, fitted))
     for name, part, methods in parts:
         if part.empty:

@@ -32,7 +32,7 @@ from plkd.train._runner import _precision
 
 def plans(model: PLKD, prior: np.ndarray) -> dict[str, TeacherPlan | DistillationPlan]:
     """Return both phases with the defaults of the package, for a loop of their own."""
-    teacher, student = presets.default.teacher_training, presets.default.student_training
+    teacher, student = model._phases({"teacher": {}, "student": {}}, None, None)
     common = ("lr", "weight_decay", "optimizer", "schedule", "hide_rate", "label_smoothing")
     own = ("divergence", "divergence_weight", "alignment_weight", "modality_dropout")
     theirs = ("temperature", "mixup", "entropy", "entropy_weight")

@@ -103,7 +103,7 @@ class _PhaseTraining:
     optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
     schedule: Literal["one_cycle", "cosine", "constant"] = "one_cycle"
     balance: float = 0.5
-    hide_rate: float = 0.1
+    hide_rate: float | None = None
     label_smoothing: float = 0.0
     unlabeled_ratio: float = 1.0
     clip_norm: float | None = 1.0
@@ -124,7 +124,8 @@ class TeacherTraining(_PhaseTraining):
     balance
         Class balance of the training mini-batches, 0 (as in the data) to 1 (every label equally often).
     hide_rate
-        Mean share of the features hidden from each training cell.
+        Mean share of the features hidden from each training cell. None: 0.1, of the Student's 0.25; where there is RNA alone, of fewer than 1,000
+        genes, none.
     unlabeled_ratio
         Unlabelled cells, of the reference and of ``train(unlabeled=)``, that join a training mini-batch for each labelled
         one; 0 leaves them out. The Teacher sees none of batches without a labelled training cell, such as those of
@@ -170,7 +171,6 @@ class StudentTraining(_PhaseTraining):
         call does.
     """
 
-    hide_rate: float = 0.25
     label_smoothing: float = 0.1
     patience: int = 200
     kd_weight: float | None = None

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plkd.align import align_features, likeness
+from plkd.align import align_features, likeness, slip
 
 SYMBOLS = ["CD3D", "MS4A1", "LYZ", "NKG7", "PPBP"]
 
@@ -88,6 +88,27 @@ class TestFloor:
     def test_can_be_set(self):
         assert align_features(SYMBOLS, SYMBOLS[:4], floor=0.8).fraction == 0.8
         assert "expected at least 90%" in refusal(SYMBOLS, SYMBOLS[:4], floor=0.9)
+
+    def test_a_targeted_panel_may_have_less_of_it(self):
+        """A hundred genes, most of those that it has: few were measured. Few of many others: something else is wrong."""
+        model = [f"G{i}" for i in range(1000)]
+        found = align_features(model, [*model[:100], *(f"other {i}" for i in range(49))])
+        assert found.fraction == 0.1
+        assert "taken for a targeted panel (if more genes were measured, pass them all)" in str(found)
+        assert "Only 99 of" in refusal(model, model[:99])
+        assert "Only 100 of" in refusal(model, [*model[:100], *(f"other {i}" for i in range(50))])
+        assert "Only 100 of" in refusal(model, model[:100], floor=0.2)
+        assert "Only 100 of" in refusal(model, model[:100], kind="protein")
+        assert "panel" not in str(align_features(model, model[:200]))
+
+    def test_a_panel_is_known_by_the_column_that_holds_its_names(self):
+        model = [f"G{i}" for i in range(2000)]
+        var = pd.DataFrame({"length": range(150), "symbol": model[:150]}, index=[f"ENSG{i:011d}" for i in range(150)])
+        found = align_features(model, var.index, var=var)
+        assert found.columns[:151].tolist() == [*range(150), -1]
+        assert "names taken from var['symbol']" in str(found)
+        assert likeness(model, var.index, kind="rna", var=var)[0] == 0.2
+        assert not slip(model, var.index, kind="rna", var=var)
 
     def test_an_empty_query_is_refused(self):
         assert "Only 0 of the model's 5 features" in refusal(SYMBOLS, [])

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from anndata import AnnData
 
 reason = "benchmarks are imported from the root of a checkout: python -m pytest"
 run = pytest.importorskip("benchmarks.robustness.run", reason=reason)
@@ -42,3 +43,35 @@ def test_a_file_of_other_columns_is_refused(tmp_path):
     (tmp_path / "old.csv").write_text("what,rate\nnone,0\n")
     with pytest.raises(ValueError, match=r"old\.csv has the columns .*'rate'.*Fix: name a new file"):
         run.Results.at(tmp_path / "old.csv")
+
+
+def test_panels_keep_so_many_genes_and_count_among_the_cases_of_genes(tmp_path, monkeypatch):
+    """A method that tells its labels by one gene loses them with that gene."""
+    adata = AnnData(np.ones((40, 60), dtype=np.float32))
+    adata.var_names = [f"g{i}" for i in range(60)]
+    truth = np.repeat(["a", "b"], 20)
+    task = SimpleNamespace(
+        spec=SimpleNamespace(name="t"), fold="0", truth=truth, reference=adata, query=adata[:, ::-1].copy()
+    )
+    asked = []
+
+    def method(task, seed):
+        def ask(query):
+            asked.append(list(query.var_names))
+            return {"m": truth if "g50" in query.var_names else np.repeat("a", 40)}
+
+        return ask
+
+    monkeypatch.setattr(run.genes, "METHODS", {"m": method})
+    monkeypatch.setattr(run, "panel", lambda reference, n: reference.var_names[:n])
+    monkeypatch.setattr(run, "folds", lambda spec: iter([task]))
+    results = run.Results.at(tmp_path / "r.csv")
+    for _ in range(2):  # what the file has is not run again
+        run.run_genes(task, [("genes", 0.5), ("panel", 12)], ["m"], 0, results)
+    assert [len(names) for names in asked] == [60, 30, 12]
+    assert set(asked[2]) == {f"g{i}" for i in range(12)}
+    rows = pd.read_csv(tmp_path / "r.csv")
+    assert rows["what"].tolist() == ["none", "genes", "panel"]
+    np.testing.assert_allclose(rows["changed"], [0, 0.5, 0.8])
+    np.testing.assert_allclose(rows["macro_f1"], [1, 1 if "g50" in asked[1] else 1 / 3, 1 / 3])
+    assert "labels" not in table.report(rows.assign(method="plkd"), str(tmp_path / "out"))

@@ -75,7 +75,7 @@ def test_answers_agree_with_an_evaluation_in_numpy(annotator, make_adata):
     expected = annotator.confidence.probabilities(logits(annotator, values), np.ones((150, 1), dtype=bool))
     adapted = annotator.adapt(query)
     np.testing.assert_allclose(adapted.predict(query, soft=True).to_numpy(), expected, atol=1e-4)
-    assert np.abs(expected - annotator.predict(query, soft=True).to_numpy()).max() > 0.05
+    assert np.abs(expected - annotator.predict(query, soft=True).to_numpy()).max() > 2e-3
     # A mean value of the reference, on the query's scale, is changed back into itself; but none lies below 0.
     moved, before = (each.confidence.profiles["rna"] for each in (adapted, annotator))
     above = moved > 0
@@ -114,7 +114,8 @@ def test_annotates_batches_of_very_unlike_genes_better(train):
     PLKD.setup_anndata(reference, "cell_type")
     torch.manual_seed(0)
     model = PLKD(reference, teacher_kwargs={"width": 16, "n_heads": 2}, student_kwargs={"n_hidden": (64, 32)})
-    train(model, 25, plan_kwargs={"teacher": {"lr": 1e-2}, "student": {"lr": 5e-3}}, batch_size=64)
+    hidden = {"teacher": {"lr": 1e-2, "hide_rate": 0.1}, "student": {"lr": 5e-3, "hide_rate": 0.25}}
+    train(model, 25, plan_kwargs=hidden, batch_size=64)
     assert accuracy(model.adapt(query), query) > accuracy(model, query) + 0.05
 
 

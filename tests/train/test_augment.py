@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from plkd.nn import SparseRows, dense
-from plkd.train._augment import hide_features, hide_modalities, mix_cells
+from plkd.train._augment import hide_features, hide_modalities, hide_rate_for, mix_cells
 
 N = 4000
 
@@ -59,6 +59,21 @@ def test_the_mean_share_of_features_hidden_is_as_stated():
     own = (values == 0).double().mean(dim=1)
     assert own.min() < 0.05
     assert own.max() > 0.45
+
+
+@pytest.mark.parametrize(
+    ("asked", "n_features", "teacher", "student"),
+    [
+        (None, {"rna": 1000}, 0.1, 0.25),
+        (None, {"rna": 999}, 0.0, 0.0),
+        (None, {"protein": 30}, 0.1, 0.25),
+        (None, {"rna": 300, "protein": 30}, 0.1, 0.25),
+        (0.4, {"rna": 30}, 0.4, 0.4),
+        (0.0, {"rna": 5000}, 0.0, 0.0),
+    ],
+)
+def test_of_few_genes_none_are_hidden_unless_asked_for(asked, n_features, teacher, student):
+    assert [hide_rate_for(asked, phase, n_features) for phase in ("teacher", "student")] == [teacher, student]
 
 
 def sparse(values: torch.Tensor) -> SparseRows:

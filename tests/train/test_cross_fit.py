@@ -17,7 +17,7 @@ from plkd.train import cross_fit, feature_weights, make_folds
 from plkd.train._folds import Folds
 
 SMALL = presets.StudentSettings(n_hidden=(16, 8), dropout=0.1)
-TRAINING = presets.StudentTraining(max_epochs=3, batch_size=16, lr=1e-2)
+TRAINING = presets.StudentTraining(hide_rate=0.25, max_epochs=3, batch_size=16, lr=1e-2)
 
 
 def counts_and_labels() -> tuple[np.ndarray, np.ndarray]:
@@ -84,7 +84,9 @@ def test_cells_in_no_fold_change_no_student(module, folds):
 def test_students_learn_and_tell_the_labels_of_their_fold(module, folds):
     counts, labels = counts_and_labels()
     cells = reference(counts, labels)
-    found = students(module, cells, folds, training=presets.StudentTraining(max_epochs=40, batch_size=16, lr=1e-2))
+    found = students(
+        module, cells, folds, training=presets.StudentTraining(hide_rate=0.25, max_epochs=40, batch_size=16, lr=1e-2)
+    )
     for number, (student, scaling) in found.items():
         held = folds.split(number)[1]
         assert not student.training
@@ -109,7 +111,7 @@ def test_the_bias_starts_where_it_is_told_by_the_cells_that_train(module, folds)
         started.append(train)
         student.head.bias.data.fill_(7.0)
 
-    still = presets.StudentTraining(max_epochs=1, lr=0.0)
+    still = presets.StudentTraining(hide_rate=0.25, max_epochs=1, lr=0.0)
     found = students(module, reference(*counts_and_labels()), folds, training=still, start_bias=start)
     for number, (student, _) in found.items():
         np.testing.assert_array_equal(started[number], folds.split(number)[0])

@@ -269,7 +269,9 @@ def test_rounds_of_mixtures_count_unlabelled_cells():
 def test_divergence_and_alignment_set_in_over_the_first_twentieth(make_model, schedule, step, first_step, share):
     model = make_model()
     settings = dataclasses.replace(presets.default.teacher_training, schedule=schedule)
-    plan = TeacherPlan(model.module, **plan_arguments(TeacherPlan, settings, n_steps=200, first_step=first_step))
+    plan = TeacherPlan(
+        model.module, **plan_arguments(TeacherPlan, settings, hide_rate=0.0, n_steps=200, first_step=first_step)
+    )
     batch = model._reference_cells()[np.arange(60)]
     outputs = plan.outputs(batch)
     alone = plan.training_loss(batch, *outputs)
@@ -460,3 +462,15 @@ def test_cells_of_one_label_may_all_be_called_so(caplog):
     with caplog.at_level(logging.WARNING, logger="plkd"):
         warn_of_one_answer(np.eye(3)[[1, 1]], np.array([1, 1]), "teacher")
     assert not caplog.records
+
+
+@pytest.mark.parametrize(("n_genes", "expected"), [(60, [0.0, 0.0]), (1000, [0.1, 0.25])])
+def test_genes_are_hidden_from_training_where_there_are_many(make_adata, make_model, train, n_genes, expected):
+    rates = []
+
+    class Spy(pl.Callback):
+        def on_train_start(self, trainer, pl_module):
+            rates.append(pl_module.hide_rate)
+
+    train(make_model(make_adata(n_genes=n_genes)), 1, callbacks=[Spy()])
+    assert rates == expected

@@ -9,7 +9,7 @@ import pandas as pd
 
 from plkd.align._alignment import Alignment
 from plkd.align._constants import FLOOR
-from plkd.align._match import best_match, in_words
+from plkd.align._match import best_match, in_words, is_panel
 from plkd.align._names import as_index
 from plkd.align._refusal import recognised, too_few
 
@@ -21,7 +21,7 @@ def align_features(
     kind: str = "rna",
     var: pd.DataFrame | None = None,
     cells: Sequence[str] | pd.Index = (),
-    floor: float = FLOOR,
+    floor: float | None = None,
     called: str = "the query",
 ) -> Alignment:
     """Find each feature of a model in a data set.
@@ -44,7 +44,8 @@ def align_features(
     cells
         Names of the data set's cells, by which a transposed matrix is recognised.
     floor
-        Least share of the model's features that the data set must have.
+        Least share of the model's features that the data set must have. None: a fifth, of which a targeted panel may have less if it
+        has 100 of the model's genes and these are two thirds of its own.
     called
         What messages call the data set.
 
@@ -70,8 +71,13 @@ def align_features(
     match = best_match(model_names, query_names, var, kind)
     if match.column is None and match.repeated.any():
         raise ValueError(_repeated(model_names[match.repeated]))
-    alignment = Alignment(match.columns, len(query_names), in_words(match.column), match.notes)
-    if alignment.fraction < floor:
+    notes = match.notes
+    few = is_panel(match, len(query_names), kind)
+    if few:
+        notes = (*notes, "taken for a targeted panel (if more genes were measured, pass them all)")
+    alignment = Alignment(match.columns, len(query_names), in_words(match.column), notes)
+    least = FLOOR if floor is None else floor
+    if alignment.fraction < least and not (few and floor is None):
         raise ValueError(
             too_few(
                 model_names,
@@ -80,7 +86,7 @@ def align_features(
                 kind=kind,
                 var=var,
                 cells=as_index(cells),
-                floor=floor,
+                floor=least,
                 called=called,
             )
         )
@@ -96,13 +102,14 @@ def likeness(
 ) -> tuple[float, float]:
     """Return the share of a model's features that a data set has, and the share that both have of those of either.
 
-    Names that repeat count as one. The second tells kinds apart: proteins named as their genes are all found among the genes of an RNA data set, but they
+    The first is that of the floor at least for what :func:`align_features` takes for a targeted panel. Names that repeat count as one. The second tells kinds apart: proteins named as their genes are all found among the genes of an RNA data set, but they
     are few of them.
     """
     model_names, query_names = as_index(model), as_index(query)
     match = best_match(model_names, query_names, var, kind)
     n_found = match.fraction * len(model_names)
-    return match.fraction, n_found / max(len(model_names) + query_names.nunique() - n_found, 1)
+    share = max(match.fraction, FLOOR) if is_panel(match, len(query_names), kind) else match.fraction
+    return share, n_found / max(len(model_names) + query_names.nunique() - n_found, 1)
 
 
 def slip(
@@ -116,7 +123,7 @@ def slip(
     """Whether a data set has too few of a model's features for a reason that can be told: it is to be refused for that."""
     model_names, query_names = as_index(model), as_index(query)
     match = best_match(model_names, query_names, var, kind)
-    if match.fraction >= FLOOR:
+    if match.fraction >= FLOOR or is_panel(match, len(query_names), kind):
         return False
     n_found = int(match.found.sum())
     return recognised(model_names, query_names, n_found, kind=kind, var=var, cells=as_index(cells)) is not None

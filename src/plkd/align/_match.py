@@ -10,7 +10,7 @@ import pandas as pd
 from scipy import sparse
 
 from plkd.align._alignment import present
-from plkd.align._constants import CASE_SHARE, COMFORT, FLOOR, MARGIN
+from plkd.align._constants import CASE_SHARE, COMFORT, FLOOR, MARGIN, OF_PANEL, PANEL
 from plkd.align._names import as_index, by_name, fill, folded, unversioned
 from plkd.patterns import interval_columns, looks_like_peaks, overlap_map, plain_protein_name
 
@@ -66,14 +66,27 @@ def best_match(model: pd.Index, query: pd.Index, var: pd.DataFrame | None, kind:
     if kind == "atac" and not _are_peaks(query) and (intervals := interval_columns(var)) is not None:
         others.append(intervals)
     for column, names in others:
-        if names.nunique() >= FLOOR * len(model):
+        if names.nunique() >= min(FLOOR * len(model), PANEL):
             found = replace(match_names(model, names, kind), column=column)
             best = found if found.fraction > best.fraction else best
-    if best is own or best.fraction < max(FLOOR, own.fraction + MARGIN):
+    if best is own or not _clearly_better(best, own, len(query), kind):
         return own
     left_out = int((best.repeated & ~best.found).sum())
     note = f"names taken from {in_words(best.column)}" + (f" ({left_out} repeat there: left out)" if left_out else "")
     return replace(best, notes=(note, *best.notes))
+
+
+def _clearly_better(best: Match, own: Match, n_query: int, kind: str) -> bool:
+    if is_panel(best, n_query, kind):
+        # Of the panel's own names: of the model's a tenth may be more than the panel has.
+        return best.found.sum() - own.found.sum() >= MARGIN * n_query
+    return best.fraction >= max(FLOOR, own.fraction + MARGIN)
+
+
+def is_panel(match: Match, n_query: int, kind: str) -> bool:
+    """Whether a data set has few of the model's features since few were measured: most of its own are among them."""
+    n_found = int(match.found.sum())
+    return kind == "rna" and match.fraction < FLOOR and n_found >= max(PANEL, OF_PANEL * n_query)
 
 
 def match_names(model: pd.Index, query: pd.Index, kind: str) -> Match:

@@ -26,6 +26,7 @@ from plkd.model._unlabeled import check_other, join_unlabeled
 from plkd.patterns import PatternSet
 from plkd.presets import Preset, StudentTraining, TeacherTraining
 from plkd.train import Split, coexpression, feature_weights
+from plkd.train._augment import hide_rate_for
 from plkd.train._check import check_settings, check_split
 from plkd.train._checkpoint import (
     Checkpoint,
@@ -286,7 +287,12 @@ class TrainingMixin(PhasesMixin):
         )
         check_settings("teacher", preset.teacher_training)
         check_settings("student", preset.student_training)
-        return preset.teacher_training, preset.student_training
+        n_features = {spec.kind: len(spec.features) for spec in self._specs}
+        teacher, student = preset.teacher_training, preset.student_training
+        return (
+            dataclasses.replace(teacher, hide_rate=hide_rate_for(teacher.hide_rate, "teacher", n_features)),
+            dataclasses.replace(student, hide_rate=hide_rate_for(student.hide_rate, "student", n_features)),
+        )
 
     def _checkpoint(
         self, folder: Path | None, run: dict[str, Any], split: Split

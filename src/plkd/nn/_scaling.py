@@ -12,7 +12,7 @@ from plkd.nn._sparse import SparseRows, Values, added, dense
 
 TARGET_SUM = 1e4
 #: Most directions in which a reference's values are described, for what data sets lack of them.
-N_AXES = 50
+N_AXES = 100
 
 
 class InputScaling(nn.Module):
@@ -29,12 +29,13 @@ class InputScaling(nn.Module):
         Weight of each feature, shape ``(n_features,)``, non-negative; 1 until training sets it
         (:func:`plkd.train.feature_weights`).
     mean, loadings, noise
-        How the reference's scaled values go together, until training sets it (:func:`plkd.train.coexpression`) not at all: their
-        means, loadings of directions that are as wide as 1, shape ``(n_features, 50)``, and the variances that are left.
+        Of kinds that are completed: how the reference's scaled values go together, until training sets it
+        (:func:`plkd.train.coexpression`) not at all. Their means, loadings of directions that are as wide as 1, shape
+        ``(n_features, 100)``, and the variances that are left.
     """
 
     #: Whether features that a data set lacks are expected from those it has.
-    completes = True
+    completes = False
     weight: Tensor
     mean: Tensor
     loadings: Tensor
@@ -73,19 +74,18 @@ class InputScaling(nn.Module):
         :math:`\mu_l + V_l (1 + V_f^T \Psi_f^{-1} V_f)^{-1} V_f^T \Psi_f^{-1} (x_f - \mu_f)`. They are linear in the cell's
         values, so that the layer can hold them and no cell has to be filled in.
         """
-        lacking = weight[~found]
         only_found = torch.zeros_like(weight)
         only_found[found] = weight[found]
         if not self.completes:
             return only_found, bias
         mean, loadings, noise = self.mean.double(), self.loadings.double(), self.noise.double()
-        there = loadings[found]
+        there, lacking = loadings[found], weight[~found].double()
         precise = there / noise[found, None]
         inner = torch.eye(N_AXES, dtype=torch.float64, device=weight.device) + there.t() @ precise
         # What the layer makes of a step along each direction, as seen in the features that are there.
-        said = precise @ torch.linalg.solve(inner, loadings[~found].t() @ lacking.double())
+        said = precise @ torch.linalg.solve(inner, loadings[~found].t() @ lacking)
         only_found[found] += said.to(weight.dtype)
-        more = mean[~found] @ lacking.double() - mean[found] @ said
+        more = mean[~found] @ lacking - mean[found] @ said
         return only_found, bias + more.to(bias.dtype)
 
     def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
@@ -140,9 +140,11 @@ class RNAScaling(InputScaling):
     Notes
     -----
     The library size of a cell is its counts over the model's genes that its data set has, divided by the reference's
-    mean share of those genes, so that a query that lacks genes lands on the reference's scale.
+    mean share of those genes, so that a query that lacks genes lands on the reference's scale. Values of the genes that it lacks
+    are expected from the others (:meth:`completed`).
     """
 
+    completes = True
     gene_share: Tensor
 
     def __init__(self, gene_share: Any):
@@ -215,11 +217,9 @@ class ATACScaling(InputScaling):
     Notes
     -----
     :math:`\log(1 + 10^4 \, \mathrm{tf}_p \, \mathrm{idf}_p)` with :math:`\mathrm{tf}_p` the peak's share of the cell's
-    counts. Counts of fragments, of insertions, and 0/1 are all taken as they are. Peaks that a data set lacks count as closed:
-    there are too many for their loadings.
+    counts. Counts of fragments, of insertions, and 0/1 are all taken as they are.
     """
 
-    completes = False
     peak_share: Tensor
     idf: Tensor
 

@@ -14,6 +14,21 @@ from plkd.nn._sparse import dense_above
 #: the sum is then too full for sparse products.
 _FULL = 0.03
 
+#: Mean shares of the features that are hidden, by phase; and of how many genes, where there is nothing but RNA.
+_HIDDEN, _OF_GENES = {"teacher": 0.1, "student": 0.25}, 1000
+
+
+def hide_rate_for(asked: float | None, phase: str, n_features: Mapping[str, int]) -> float:
+    """Return the mean share of the features to hide in a phase; None chooses by their numbers by kind.
+
+    Of a panel of some hundred genes each says something of its own, so that hiding them costs labels, and what a query lacks of
+    them is expected from the others; not so of other kinds of features.
+    """
+    if asked is not None:
+        return asked
+    few = set(n_features) == {"rna"} and n_features["rna"] < _OF_GENES
+    return 0.0 if few else _HIDDEN[phase]
+
 
 def hide_features(x: Mapping[str, Values], rate: float) -> dict[str, Values]:
     """Set random features to zero, a different share of them in every cell.

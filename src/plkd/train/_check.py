@@ -46,7 +46,7 @@ _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "lr": (lambda v: is_number(v, 0) and v > 0, "a number above 0"),
     "temperature": (lambda v: is_number(v, 0) and v > 0, "a number above 0"),
     "balance": (lambda v: is_number(v, 0, 1), "a number in [0, 1]"),
-    "hide_rate": (lambda v: is_number(v, 0, 1), "a number in [0, 1]"),
+    "hide_rate": (lambda v: v is None or is_number(v, 0, 1), "a number in [0, 1], or None to choose it"),
     "modality_dropout": (lambda v: is_number(v, 0, 1), "a number in [0, 1]"),
     "mixup": (lambda v: is_number(v, 0, 1000), "a number from 0 to 1000"),
     "kd_weight": (lambda v: v is None or is_number(v, 0, 1), "a number in [0, 1], or None to choose it"),

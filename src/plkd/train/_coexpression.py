@@ -14,7 +14,9 @@ from plkd.inference import sample_cells, unweighted_values
 from plkd.nn import InputScaling
 from plkd.nn._scaling import N_AXES
 
-#: Least variance of a feature that its directions leave, in squared units of log1p or of centred log ratios.
+#: Cells that are looked at; the time grows with them.
+_MOST_CELLS = 5_000
+#: Least variance of a feature that its directions leave, in squared units of log1p.
 _LEAST_NOISE = 1e-3
 _SEED = 0
 
@@ -28,7 +30,7 @@ class Coexpression:
     mean
         Of each feature, shape ``(n_features,)``, float32.
     loadings
-        Shape ``(n_features, 50)``, float32; zero where there are fewer directions.
+        Shape ``(n_features, 100)``, float32; zero where there are fewer directions.
     noise
         Variance of each feature beside the directions, shape ``(n_features,)``, float32, at least 0.001.
     """
@@ -46,19 +48,21 @@ def coexpression(cells: Cells, chosen: np.ndarray, scaling: Mapping[str, InputSc
     cells
         The reference.
     chosen
-        Cells that may be looked at, with or without labels; about 10,000 of them are.
+        Cells that may be looked at, with or without labels; 5,000 of them at most are.
     scaling
-        The model's input scaling by kind; kinds of which nothing is expected are left out.
+        The model's input scaling by kind; kinds that are not completed are left out.
 
     Notes
     -----
-    Principal components in place of the factors of maximum likelihood: 50 at most, the variance of each feature that they leave is
+    Principal components in place of the factors of maximum likelihood: 100 at most, the variance of each feature that they leave is
     noise. The same cells give the same.
     """
     kinds = {kind: layer for kind, layer in scaling.items() if layer.completes}
     if not kinds:
         return {}
-    values = unweighted_values(kinds, cells, chosen[sample_cells(len(chosen))])
+    looked_at = chosen[sample_cells(len(chosen))]
+    looked_at = looked_at[:: max(-(-len(looked_at) // _MOST_CELLS), 1)]
+    values = unweighted_values(kinds, cells, looked_at)
     return {kind: _components(values.pop(kind)) for kind in list(values)}
 
 

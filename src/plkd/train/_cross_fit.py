@@ -48,7 +48,7 @@ def cross_fit(
     folds
         Which cells are left out together.
     student, training
-        Settings of the network and of its training.
+        Settings of the network and of its training, ``hide_rate`` a number.
     weight_power
         As of :func:`plkd.train.feature_weights`; 0 leaves the features unweighted.
     start_bias
