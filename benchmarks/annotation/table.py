@@ -122,6 +122,12 @@ def markdown(frame: pd.DataFrame, digits: int = 3) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
+def check_out(parser: argparse.ArgumentParser, results: Path, out: str | Path) -> None:
+    """Refuse to write a table over the results that it is made of."""
+    if Path(f"{out}.csv").resolve() == results.resolve():
+        parser.error(f"--out {out} would be written over {results}. Fix: name another start, e.g. --out {out}_table.")
+
+
 def main() -> None:
     """Parse the command line and write the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -139,6 +145,7 @@ def main() -> None:
     parser.add_argument("--n-boot", type=int, default=5000)
     parser.add_argument("--out", type=Path, default=Path("table"), help="start of the names of the files written")
     args = parser.parse_args()
+    check_out(parser, args.results, args.out)
 
     rows, cells = read_results(args.results)
     rows = add_rare(rows, cells)

@@ -27,6 +27,7 @@ from benchmarks.annotation.table import RARE_BELOW
 from benchmarks.annotation.tasks import TASK_FILE, Spec, Task, folds, panel, read_specs
 from benchmarks.quiet import quiet
 from benchmarks.robustness import genes, noise
+from plkd.align import PANEL
 
 logger = logging.getLogger("benchmarks.robustness")
 
@@ -128,7 +129,7 @@ def run_genes(
     task: Task, cases: list[tuple[str, float | int]], methods: list[str], seed: int, results: Results
 ) -> None:
     """Fit every method once, then ask it with fewer genes: by case what is done, and the share taken or the number left."""
-    cases = [("none", 0.0), *cases]
+    cases = [("none", 0.0), *((what, rate) for what, rate in cases if what != "panel" or rate < task.query.n_vars)]
     for method in methods:
         where = (task.spec.name, task.fold)
         if all(results.has(*case, *where, name, seed) for case in cases for name in _names(method)):
@@ -172,6 +173,10 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--out", type=Path, default=Path("robustness.csv"))
     args = parser.parse_args()
+    if min(args.panels) < PANEL:
+        parser.error(
+            f"--panels {min(args.panels)}: a query of fewer than {PANEL} genes is refused. Fix: --panels {PANEL}."
+        )
     quiet(logger)
 
     kinds = [kind for kind in noise.NOISE if kind in args.what or "noise" in args.what]

@@ -17,7 +17,7 @@ from pathlib import Path
 import matplotlib as mpl
 import pandas as pd
 
-from benchmarks.annotation.table import markdown
+from benchmarks.annotation.table import check_out, markdown
 
 CASE = ["what", "rate"]
 #: Order of the columns, and how a method is drawn: colours of Wong (2011), told apart in any vision, and dashes.
@@ -152,6 +152,7 @@ def main() -> None:
     parser.add_argument("results", type=Path)
     parser.add_argument("--out", default="robustness_table", help="start of the names of the files written")
     args = parser.parse_args()
+    check_out(parser, args.results, args.out)
     mpl.use("Agg")
     print(report(pd.read_csv(args.results), args.out))
 

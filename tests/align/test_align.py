@@ -107,8 +107,25 @@ class TestFloor:
         found = align_features(model, var.index, var=var)
         assert found.columns[:151].tolist() == [*range(150), -1]
         assert "names taken from var['symbol']" in str(found)
-        assert likeness(model, var.index, kind="rna", var=var)[0] == 0.2
         assert not slip(model, var.index, kind="rna", var=var)
+
+    def test_a_panels_column_is_used_only_if_it_has_clearly_more_of_its_names(self):
+        model = [f"ENSG{i:011d}" for i in range(2000)]
+        own = [*model[:110], *(f"ENSG{i:011d}" for i in range(5000, 5040))]
+        names = [*model[:120], *own[120:]]  # ten more, less than a tenth of 150
+        assert align_features(model, own, var=pd.DataFrame({"ids": names})).names == "var_names"
+        names = [*model[:125], *own[125:]]
+        assert align_features(model, own, var=pd.DataFrame({"ids": names})).names == "var['ids']"
+
+    def test_antibodies_are_no_panel_of_genes(self):
+        model = [f"G{i}" for i in range(2000)]
+        antibodies = pd.DataFrame({"gene": model[:150]}, index=[f"CD{i}_TotalSeqB" for i in range(150)])
+        assert "Only 0 of" in refusal(model, antibodies.index, var=antibodies)
+        named = pd.DataFrame({"feature_types": "Antibody Capture"}, index=model[:150])
+        assert "Only 150 of" in refusal(model, named.index, var=named)
+        assert (
+            align_features(model, named.index, var=named.replace("Antibody Capture", "Gene Expression")).fraction < 0.1
+        )
 
     def test_an_empty_query_is_refused(self):
         assert "Only 0 of the model's 5 features" in refusal(SYMBOLS, [])

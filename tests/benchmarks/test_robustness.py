@@ -12,6 +12,7 @@ from anndata import AnnData
 reason = "benchmarks are imported from the root of a checkout: python -m pytest"
 run = pytest.importorskip("benchmarks.robustness.run", reason=reason)
 table = pytest.importorskip("benchmarks.robustness.table", reason=reason)
+annotation_table = pytest.importorskip("benchmarks.annotation.table", reason=reason)
 
 
 @pytest.fixture
@@ -75,3 +76,13 @@ def test_panels_keep_so_many_genes_and_count_among_the_cases_of_genes(tmp_path, 
     np.testing.assert_allclose(rows["changed"], [0, 0.5, 0.8])
     np.testing.assert_allclose(rows["macro_f1"], [1, 1 if "g50" in asked[1] else 1 / 3, 1 / 3])
     assert "labels" not in table.report(rows.assign(method="plkd"), str(tmp_path / "out"))
+
+
+def test_a_table_is_not_written_over_the_results(tmp_path, monkeypatch, capsys):
+    (tmp_path / "r.csv").write_text("kept")
+    monkeypatch.setattr("sys.argv", ["table", str(tmp_path / "r.csv"), "--out", str(tmp_path / "r")])
+    for main in (table.main, annotation_table.main):
+        with pytest.raises(SystemExit):
+            main()
+        assert "would be written over" in capsys.readouterr().err
+    assert (tmp_path / "r.csv").read_text() == "kept"

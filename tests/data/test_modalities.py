@@ -61,3 +61,18 @@ def test_a_few_proteins_alone_are_the_models_proteins():
 def test_nothing_that_fits_and_nothing_to_be_told_names_what_was_expected():
     with pytest.raises(ValueError, match=r"none of the model's modalities \(rna, prot\); found features 'a', 'b'"):
         align_query(table(["a", "b"]), specs(SYMBOLS))
+
+
+def test_antibodies_named_as_genes_are_not_taken_for_the_rna_beside_them():
+    """Alone they might be a targeted panel; where another table holds the genes they are not."""
+    genes = [f"ENSG{i:011d}" for i in range(1500)]
+    symbols = [f"G{i}" for i in range(1500)]
+    named = pd.DataFrame({"symbol": symbols}, index=genes)
+    gex = AnnData(np.ones((4, 1500), dtype=np.float32), var=named)
+    adt = AnnData(np.ones((4, 120), dtype=np.float32), var=pd.DataFrame(index=symbols[:120]))
+    query = MuData({"adt": adt, "gex": gex})
+    aligned = align_query(query, [ModalitySpec("rna", tuple(symbols))])
+    assert aligned["rna"].table.where == "mdata['gex'].X"
+    assert aligned["rna"].alignment.fraction == 1
+    panel = AnnData(np.ones((4, 120), dtype=np.float32), var=pd.DataFrame(index=symbols[:120]))
+    assert align_query(panel, [ModalitySpec("rna", tuple(symbols))])["rna"].alignment.fraction == 0.08

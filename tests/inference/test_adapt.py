@@ -151,6 +151,7 @@ def test_genes_that_a_query_lacks_are_expected_on_its_own_scale(annotator, make_
     """Changed networks say of a query what those of before say of its values changed, those lacking filled in afterwards."""
     query, found = other_protocol(make_adata(30, seed=5))[0], np.arange(60) % 3 > 0
     rng, scaling = np.random.default_rng(0), annotator._scaling["rna"]
+    assert scaling.loadings.any()
     change = _adapt.Change(np.where(found, rng.uniform(0.5, 2, 60), 1.0), np.where(found, rng.normal(size=60), 0.0))
     counts = query.X.toarray() * found
     share = float(scaling.gene_share[found].sum())

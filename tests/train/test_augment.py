@@ -64,8 +64,8 @@ def test_the_mean_share_of_features_hidden_is_as_stated():
 @pytest.mark.parametrize(
     ("asked", "n_features", "teacher", "student"),
     [
-        (None, {"rna": 1000}, 0.1, 0.25),
-        (None, {"rna": 999}, 0.0, 0.0),
+        (None, {"rna": 501}, 0.1, 0.25),
+        (None, {"rna": 500}, 0.0, 0.0),
         (None, {"protein": 30}, 0.1, 0.25),
         (None, {"rna": 300, "protein": 30}, 0.1, 0.25),
         (0.4, {"rna": 30}, 0.4, 0.4),

@@ -464,7 +464,7 @@ def test_cells_of_one_label_may_all_be_called_so(caplog):
     assert not caplog.records
 
 
-@pytest.mark.parametrize(("n_genes", "expected"), [(60, [0.0, 0.0]), (1000, [0.1, 0.25])])
+@pytest.mark.parametrize(("n_genes", "expected"), [(60, [0.0, 0.0]), (600, [0.1, 0.25])])
 def test_genes_are_hidden_from_training_where_there_are_many(make_adata, make_model, train, n_genes, expected):
     rates = []
 

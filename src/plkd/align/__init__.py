@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from plkd.align._align import align_features, likeness, slip
 from plkd.align._alignment import Alignment
-from plkd.align._constants import ALIKE, COMFORT, FLOOR
+from plkd.align._constants import ALIKE, COMFORT, FLOOR, PANEL
 from plkd.align._rename import name_map, renamed
 from plkd.align._report import AlignmentReport
 
@@ -16,6 +16,7 @@ __all__ = [
     "ALIKE",
     "COMFORT",
     "FLOOR",
+    "PANEL",
     "Alignment",
     "AlignmentReport",
     "align_features",

@@ -72,7 +72,7 @@ def align_features(
     if match.column is None and match.repeated.any():
         raise ValueError(_repeated(model_names[match.repeated]))
     notes = match.notes
-    few = is_panel(match, len(query_names), kind)
+    few = is_panel(match, query_names, var, kind)
     if few:
         notes = (*notes, "taken for a targeted panel (if more genes were measured, pass them all)")
     alignment = Alignment(match.columns, len(query_names), in_words(match.column), notes)
@@ -102,14 +102,13 @@ def likeness(
 ) -> tuple[float, float]:
     """Return the share of a model's features that a data set has, and the share that both have of those of either.
 
-    The first is that of the floor at least for what :func:`align_features` takes for a targeted panel. Names that repeat count as one. The second tells kinds apart: proteins named as their genes are all found among the genes of an RNA data set, but they
+    Names that repeat count as one. The second tells kinds apart: proteins named as their genes are all found among the genes of an RNA data set, but they
     are few of them.
     """
     model_names, query_names = as_index(model), as_index(query)
     match = best_match(model_names, query_names, var, kind)
     n_found = match.fraction * len(model_names)
-    share = max(match.fraction, FLOOR) if is_panel(match, len(query_names), kind) else match.fraction
-    return share, n_found / max(len(model_names) + query_names.nunique() - n_found, 1)
+    return match.fraction, n_found / max(len(model_names) + query_names.nunique() - n_found, 1)
 
 
 def slip(
@@ -123,7 +122,7 @@ def slip(
     """Whether a data set has too few of a model's features for a reason that can be told: it is to be refused for that."""
     model_names, query_names = as_index(model), as_index(query)
     match = best_match(model_names, query_names, var, kind)
-    if match.fraction >= FLOOR or is_panel(match, len(query_names), kind):
+    if match.fraction >= FLOOR or is_panel(match, query_names, var, kind):
         return False
     n_found = int(match.found.sum())
     return recognised(model_names, query_names, n_found, kind=kind, var=var, cells=as_index(cells)) is not None

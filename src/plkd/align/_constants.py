@@ -5,7 +5,7 @@ from __future__ import annotations
 #: Below this share of the model's features a query is refused, unless it is a targeted panel.
 FLOOR = 0.2
 #: Fewest of the model's genes that a targeted panel must have, and their least share of its own: other data sets hold mostly other
-#: names where they hold few of the model's. A third of the antibodies of large panels, at least, is not named as a gene.
+#: names where they hold few of the model's. Of antibodies as vendors name them, fewer are named as genes.
 PANEL, OF_PANEL = 100, 0.67
 #: Below this share the user is warned that labels may suffer, and columns of ``var`` are looked at for better names.
 COMFORT = 0.7

@@ -11,7 +11,7 @@ from scipy import sparse
 
 from plkd.align._alignment import present
 from plkd.align._constants import CASE_SHARE, COMFORT, FLOOR, MARGIN, OF_PANEL, PANEL
-from plkd.align._names import as_index, by_name, fill, folded, unversioned
+from plkd.align._names import as_index, by_name, ensembl_prefix, fill, folded, unversioned
 from plkd.patterns import interval_columns, looks_like_peaks, overlap_map, plain_protein_name
 
 #: No panel of antibodies is longer; to read each of many thousand genes as an antibody takes seconds.
@@ -69,24 +69,40 @@ def best_match(model: pd.Index, query: pd.Index, var: pd.DataFrame | None, kind:
         if names.nunique() >= min(FLOOR * len(model), PANEL):
             found = replace(match_names(model, names, kind), column=column)
             best = found if found.fraction > best.fraction else best
-    if best is own or not _clearly_better(best, own, len(query), kind):
+    if best is own or not _clearly_better(best, own, query, var, kind):
         return own
     left_out = int((best.repeated & ~best.found).sum())
     note = f"names taken from {in_words(best.column)}" + (f" ({left_out} repeat there: left out)" if left_out else "")
     return replace(best, notes=(note, *best.notes))
 
 
-def _clearly_better(best: Match, own: Match, n_query: int, kind: str) -> bool:
-    if is_panel(best, n_query, kind):
+def _clearly_better(best: Match, own: Match, query: pd.Index, var: pd.DataFrame, kind: str) -> bool:
+    if is_panel(best, query, var, kind):
         # Of the panel's own names: of the model's a tenth may be more than the panel has.
-        return best.found.sum() - own.found.sum() >= MARGIN * n_query
+        return best.found.sum() - own.found.sum() >= MARGIN * len(query)
     return best.fraction >= max(FLOOR, own.fraction + MARGIN)
 
 
-def is_panel(match: Match, n_query: int, kind: str) -> bool:
-    """Whether a data set has few of the model's features since few were measured: most of its own are among them."""
-    n_found = int(match.found.sum())
-    return kind == "rna" and match.fraction < FLOOR and n_found >= max(PANEL, OF_PANEL * n_query)
+def is_panel(match: Match, query: pd.Index, var: pd.DataFrame | None, kind: str) -> bool:
+    """Whether a data set has few of the model's genes since few were measured: most of its own are among them.
+
+    A column of ``var`` counts beside or with identifiers alone: antibodies often have one with their genes.
+    """
+    enough = match.found.sum() >= max(PANEL, OF_PANEL * len(query))
+    if kind != "rna" or match.fraction >= FLOOR or not enough or _are_antibodies(var):
+        return False
+    if match.column is None or var is None:
+        return True
+    return bool(ensembl_prefix(query) or ensembl_prefix(dict(text_columns(var))[match.column]))
+
+
+def _are_antibodies(var: pd.DataFrame | None) -> bool:
+    """Whether 10x's column of feature types says so."""
+    return (
+        var is not None
+        and "feature_types" in var
+        and bool((var["feature_types"] == "Antibody Capture").to_numpy().all())
+    )
 
 
 def match_names(model: pd.Index, query: pd.Index, kind: str) -> Match:

@@ -16,7 +16,7 @@ from plkd._migrate import Hops, migrate
 
 FILE_NAME = "annotator.safetensors"
 #: Version of the format; raised when it changes, together with a hop from the one before.
-FORMAT = 3
+FORMAT = 4
 
 
 def _uncalibrated(about: dict[str, Any]) -> dict[str, Any]:
@@ -31,8 +31,13 @@ def _of_single_cells(about: dict[str, Any]) -> dict[str, Any]:
     return about
 
 
+def _expecting_nothing(about: dict[str, Any]) -> dict[str, Any]:
+    """Format 3 did not know how genes go together: nothing is expected of those that a query lacks."""
+    return about
+
+
 #: By format, the function that turns the description of one into that of the next.
-HOPS: Hops = {1: _uncalibrated, 2: _of_single_cells}
+HOPS: Hops = {1: _uncalibrated, 2: _of_single_cells, 3: _expecting_nothing}
 _BLANK = "0" * 64
 _MARK = b'"sha256":"'
 

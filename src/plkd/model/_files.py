@@ -24,7 +24,7 @@ from plkd.presets import Preset
 logger = logging.getLogger("plkd")
 
 #: Version of what a saved model holds; raised when that changes, together with a hop from the one before.
-FORMAT = 4
+FORMAT = 5
 
 
 def _uncalibrated(saved: dict[str, Any]) -> dict[str, Any]:
@@ -48,6 +48,11 @@ def _aligned_at_once(saved: dict[str, Any]) -> dict[str, Any]:
     return _with_student(saved, lambda student: {"modality_alignment_weight": student["alignment_weight"]})
 
 
+def _expecting_nothing(saved: dict[str, Any]) -> dict[str, Any]:
+    """Format 4 did not know how genes go together: nothing is expected of those that a query lacks."""
+    return saved
+
+
 def _with_student(saved: dict[str, Any], changes: Callable[[dict[str, Any]], dict[str, Any]]) -> dict[str, Any]:
     """Return what a file holds with some settings of the Student's training changed."""
     given = saved["init_params_"]["non_kwargs"]
@@ -57,7 +62,7 @@ def _with_student(saved: dict[str, Any], changes: Callable[[dict[str, Any]], dic
 
 
 #: By format, the function that turns the saved attributes of one into those of the next.
-HOPS: Hops = {1: _uncalibrated, 2: _of_single_cells, 3: _aligned_at_once}
+HOPS: Hops = {1: _uncalibrated, 2: _of_single_cells, 3: _aligned_at_once, 4: _expecting_nothing}
 #: Names that scvi-tools gives to data saved with a model.
 DATA_FILES = ("adata.h5ad", "mdata.h5mu")
 #: What reading a file raises that is not what its name says.

@@ -63,6 +63,9 @@ def register_second(cls: Any, adata: Any, registry: dict[str, Any], specs: Seque
 
 def take_over(module: nn.Module, state: dict[str, torch.Tensor]) -> None:
     """Copy a module's weights into one of more labels; rows of labels that it lacks stay as they are."""
+    # Of the same features, but perhaps of other numbers of directions.
+    scaling = {name.removeprefix("scaling."): own for name, own in state.items() if name.startswith("scaling.")}
+    module.scaling.load_state_dict(scaling)  # type: ignore[union-attr]
     own = module.state_dict()
     for name, value in state.items():
         if own[name].shape == value.shape:

@@ -234,7 +234,7 @@ class TrainingMixin(PhasesMixin):
             self._raise_weights(cells, split)
         elif resumed is None and not self.is_trained_:
             self._weigh_features(cells, split)
-            self._learn_coexpression(attached, split)
+            self._learn_coexpression(cells, split, attached.n_obs)
             self._start_bias(self.module.student, student, cells, split.train)
         common = {
             "early_stopping": early_stopping,
@@ -323,10 +323,10 @@ class TrainingMixin(PhasesMixin):
             for kind, weights in feature_weights(cells, split.train, scaling, power=power).items():
                 scaling[kind].weight.copy_(torch.from_numpy(weights))
 
-    def _learn_coexpression(self, own: Cells, split: Split) -> None:
-        """Learn from the reference's own cells, held-out ones aside, what queries' missing features are to be expected from."""
+    def _learn_coexpression(self, cells: Cells, split: Split, n_own: int) -> None:
+        """Learn from the reference's own cells, held-out ones aside, what genes that queries lack are to be expected from."""
         seen = np.union1d(split.train, split.unlabeled).astype(np.int64)
-        for kind, found in coexpression(own, seen[seen < own.n_obs], self._scaling()).items():
+        for kind, found in coexpression(cells, seen[seen < n_own], self._scaling()).items():
             for name, values in vars(found).items():
                 getattr(self._scaling()[kind], name).copy_(torch.from_numpy(values))
 

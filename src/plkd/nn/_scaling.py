@@ -78,21 +78,26 @@ class InputScaling(nn.Module):
         only_found[found] = weight[found]
         if not self.completes:
             return only_found, bias
-        mean, loadings, noise = self.mean.double(), self.loadings.double(), self.noise.double()
-        there, lacking = loadings[found], weight[~found].double()
+        # On the CPU: not every device has double precision.
+        mean, loadings, noise = (own.cpu().double() for own in (self.mean, self.loadings, self.noise))
+        found, lacking = found.cpu(), weight[~found].cpu().double()
+        there = loadings[found]
         precise = there / noise[found, None]
-        inner = torch.eye(N_AXES, dtype=torch.float64, device=weight.device) + there.t() @ precise
+        inner = torch.eye(there.shape[1], dtype=torch.float64) + there.t() @ precise
         # What the layer makes of a step along each direction, as seen in the features that are there.
         said = precise @ torch.linalg.solve(inner, loadings[~found].t() @ lacking)
-        only_found[found] += said.to(weight.dtype)
+        only_found[found.to(weight.device)] += said.to(weight)
         more = mean[~found] @ lacking - mean[found] @ said
-        return only_found, bias + more.to(bias.dtype)
+        return only_found, bias + more.to(bias)
 
     def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
-        # Files of plkd's first days know nothing of how values go together; then nothing is expected.
-        for name, value in self._buffers.items():
-            if name in ("mean", "loadings", "noise"):
-                state_dict.setdefault(prefix + name, value)
+        names = [prefix + name for name in ("mean", "loadings", "noise")] if self.completes else []
+        if names and not any(name in state_dict for name in names):
+            # Files of plkd's first days know nothing of how values go together; then nothing is expected.
+            state_dict |= dict(zip(names, (self.mean * 0, self.loadings * 0, torch.ones_like(self.noise)), strict=True))
+        if names and names[1] in state_dict and len(state_dict[names[1]]) == len(self.mean):
+            # As many directions as the file has.
+            self.loadings = self.loadings.new_zeros(len(self.mean), state_dict[names[1]].shape[-1])
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def scaled(self, x: Values, found: Tensor | None) -> Values:

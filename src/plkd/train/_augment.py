@@ -14,8 +14,8 @@ from plkd.nn._sparse import dense_above
 #: the sum is then too full for sparse products.
 _FULL = 0.03
 
-#: Mean shares of the features that are hidden, by phase; and of how many genes, where there is nothing but RNA.
-_HIDDEN, _OF_GENES = {"teacher": 0.1, "student": 0.25}, 1000
+#: Mean shares of the features that are hidden, by phase; and of how few genes, where there is nothing but RNA, none are.
+_HIDDEN, _FEW_GENES = {"teacher": 0.1, "student": 0.25}, 500
 
 
 def hide_rate_for(asked: float | None, phase: str, n_features: Mapping[str, int]) -> float:
@@ -26,7 +26,7 @@ def hide_rate_for(asked: float | None, phase: str, n_features: Mapping[str, int]
     """
     if asked is not None:
         return asked
-    few = set(n_features) == {"rna"} and n_features["rna"] < _OF_GENES
+    few = set(n_features) == {"rna"} and n_features["rna"] <= _FEW_GENES
     return 0.0 if few else _HIDDEN[phase]
 
 
