@@ -74,5 +74,9 @@ def test_antibodies_named_as_genes_are_not_taken_for_the_rna_beside_them():
     aligned = align_query(query, [ModalitySpec("rna", tuple(symbols))])
     assert aligned["rna"].table.where == "mdata['gex'].X"
     assert aligned["rna"].alignment.fraction == 1
+    # A panel of genes under another name, beside proteins.
+    both = ModalitySpec("rna", tuple(symbols), name="rna"), ModalitySpec("protein", PROTEINS, name="prot")
+    beside = MuData({"adt": table(PROTEINS), "gex": table(symbols[10:130])})
+    assert {kind: one.table.name for kind, one in align_query(beside, both).items()} == {"rna": "gex", "protein": "adt"}
     panel = AnnData(np.ones((4, 120), dtype=np.float32), var=pd.DataFrame(index=symbols[:120]))
     assert align_query(panel, [ModalitySpec("rna", tuple(symbols))])["rna"].alignment.fraction == 0.08

@@ -6,7 +6,7 @@ Every public entry (fit, predict, annotate, latent, attention, Annotator, comman
 
 from __future__ import annotations
 
-from plkd.align._align import align_features, likeness, slip
+from plkd.align._align import align_features, holds_panel, likeness, slip
 from plkd.align._alignment import Alignment
 from plkd.align._constants import ALIKE, COMFORT, FLOOR, PANEL
 from plkd.align._rename import name_map, renamed
@@ -20,6 +20,7 @@ __all__ = [
     "Alignment",
     "AlignmentReport",
     "align_features",
+    "holds_panel",
     "likeness",
     "name_map",
     "renamed",

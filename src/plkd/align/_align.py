@@ -128,6 +128,14 @@ def slip(
     return recognised(model_names, query_names, n_found, kind=kind, var=var, cells=as_index(cells)) is not None
 
 
+def holds_panel(
+    model: Sequence[str] | np.ndarray, query: Sequence[str] | pd.Index, *, kind: str, var: pd.DataFrame | None = None
+) -> bool:
+    """Whether :func:`align_features` takes a data set for a targeted panel."""
+    model_names, query_names = as_index(model), as_index(query)
+    return is_panel(best_match(model_names, query_names, var, kind), query_names, var, kind)
+
+
 def _repeated(names: pd.Index) -> str:
     return (
         f"{len(names)} feature names that the model uses occur more than once in the query, e.g. {list(names[:3])}; "

@@ -10,7 +10,7 @@ import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
-from plkd.align import ALIKE, FLOOR, likeness, slip
+from plkd.align import ALIKE, FLOOR, holds_panel, likeness, slip
 from plkd.data._spec import ModalitySpec, Table, find_table, layer_table, modality_table
 from plkd.patterns import looks_like_peaks
 
@@ -67,6 +67,13 @@ def _by_features(
     for kind in slipped.keys() & held.keys():
         # To be refused with the reason, rather than left out in silence.
         held[kind] = held[kind] or [slipped[kind]]
+    for spec in specs:
+        # Only where no other table holds the genes: antibodies may be named as these are.
+        if spec.kind in held and not held[spec.kind]:
+            parts = [(name, _part(data, name)) for _, name in alike[spec.kind]]
+            held[spec.kind] = [
+                name for name, own in parts if holds_panel(spec.features, own.var_names, kind=spec.kind, var=own.var)
+            ]
     intervals = [name for name in names if looks_like_peaks(_part(data, name).var_names)]
     if "atac" in alike and "atac" not in found and not held["atac"] and len(intervals) == 1:
         # Intervals elsewhere on the genome: another build, more likely than another kind of features. To be refused as such.
