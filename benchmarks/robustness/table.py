@@ -20,6 +20,8 @@ import pandas as pd
 from benchmarks.annotation.table import check_out, markdown
 
 CASE = ["what", "rate"]
+#: What is done to the query's genes, not to labels.
+OF_GENES = ["genes", "panel"]
 #: Order of the columns, and how a method is drawn: colours of Wong (2011), told apart in any vision, and dashes.
 STYLES = {
     "plkd": ("#0072B2", "-"),
@@ -69,6 +71,13 @@ def over_tasks(lost: pd.DataFrame, methods: Sequence[str]) -> pd.DataFrame:
     found = seeds.groupby([*CASE, "method"]).agg(loss="mean", sd="std", seeds="count").reset_index()
     n_tasks = full.groupby(CASE)["task"].nunique().rename("tasks").reset_index()
     return found.merge(n_tasks)
+
+
+def scores(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return macro-F1 with all and with fewer genes, a line per case and a column per method: over folds and seeds, then over tasks."""
+    chosen = rows[rows["what"].isin(["none", *OF_GENES])]
+    tasks = chosen.groupby([*CASE, "task", "method"])["macro_f1"].mean()
+    return tasks.groupby([*CASE, "method"]).mean().unstack().reset_index()
 
 
 def wide(found: pd.DataFrame, methods: Sequence[str], index: Sequence[str]) -> str:
@@ -125,12 +134,12 @@ def report(rows: pd.DataFrame, out: str) -> str:
     tasks.to_csv(f"{out}_tasks.csv", index=False)
     text, whole = "", []
     fitted = ["plkd", "plkd-teacher", "plkd-no-kd", "SVM", "LR-hvg2000"]
-    of_genes = lost["what"].isin(["genes", "panel"])
+    of_genes = lost["what"].isin(OF_GENES)
     parts = [("genes", lost[of_genes], list(STYLES)), ("labels", lost[~of_genes], fitted)]
     coarse = rows[rows["what"].isin(["none", "coarse"])]
     if (coarse["what"] == "coarse").any():
         parts.append(("coarse labels, a parent counted as right", losses(coarse, "macro_f1_lenient"), fitted))
-    of_labels = losses(rows[~rows["what"].isin(["genes", "panel"])], "macro_f1_common")
+    of_labels = losses(rows[~rows["what"].isin(OF_GENES)], "macro_f1_common")
     parts.append(("labels, over types with at least ten query cells in all folds together", of_labels, fitted))
     for name, part, methods in parts:
         if part.empty:
@@ -139,6 +148,8 @@ def report(rows: pd.DataFrame, out: str) -> str:
         whole.append(found.assign(part=name))
         text += f"\n## {name}: points of macro-F1 lost, mean over tasks\n\n{wide(found, methods, [*CASE, 'tasks'])}\n"
         text += f"\n### {name}, per task\n\n{wide(per_task(part), methods, [*CASE, 'task'])}\n"
+    if of_genes.any():
+        text += f"\n## genes: macro-F1, mean over tasks\n\n{markdown(scores(rows))}\n"
     pd.concat(whole).to_csv(f"{out}.csv", index=False)
     Path(f"{out}.md").write_text(text)
     if (tasks["what"] == "genes").any():

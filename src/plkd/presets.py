@@ -124,8 +124,8 @@ class TeacherTraining(_PhaseTraining):
     balance
         Class balance of the training mini-batches, 0 (as in the data) to 1 (every label equally often).
     hide_rate
-        Mean share of the features hidden from each training cell. None: 0.1, of the Student's 0.25; where there is RNA alone, of at most 500 genes,
-        none.
+        Mean share of the features hidden from each training cell. None: 0.1 for the Teacher, 0.25 for the Student, and 0 where the
+        model reads RNA alone, of at most 500 genes.
     unlabeled_ratio
         Unlabelled cells, of the reference and of ``train(unlabeled=)``, that join a training mini-batch for each labelled
         one; 0 leaves them out. The Teacher sees none of batches without a labelled training cell, such as those of

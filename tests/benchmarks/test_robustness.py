@@ -68,7 +68,7 @@ def test_panels_keep_so_many_genes_and_count_among_the_cases_of_genes(tmp_path, 
     monkeypatch.setattr(run, "folds", lambda spec: iter([task]))
     results = run.Results.at(tmp_path / "r.csv")
     for _ in range(2):  # what the file has is not run again
-        run.run_genes(task, [("genes", 0.5), ("panel", 12)], ["m"], 0, results)
+        run.run_genes(task, [("genes", 0.5), ("panel", 12), ("panel", 60)], ["m"], 0, results)
     assert [len(names) for names in asked] == [60, 30, 12]
     assert set(asked[2]) == {f"g{i}" for i in range(12)}
     rows = pd.read_csv(tmp_path / "r.csv")
@@ -76,6 +76,29 @@ def test_panels_keep_so_many_genes_and_count_among_the_cases_of_genes(tmp_path, 
     np.testing.assert_allclose(rows["changed"], [0, 0.5, 0.8])
     np.testing.assert_allclose(rows["macro_f1"], [1, 1 if "g50" in asked[1] else 1 / 3, 1 / 3])
     assert "labels" not in table.report(rows.assign(method="plkd"), str(tmp_path / "out"))
+
+
+def test_panels_that_plkd_would_refuse_are_refused_before_any_work(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(
+        "sys.argv", ["run", "--what", "panel", "--panels", "300", "99", "--out", str(tmp_path / "r.csv")]
+    )
+    with pytest.raises(SystemExit):
+        run.main()
+    assert "--panels 99: a query of fewer than 100 genes is refused" in capsys.readouterr().err
+    assert not (tmp_path / "r.csv").exists()
+
+
+def test_scores_are_averaged_over_the_folds_of_a_task_then_over_tasks():
+    keys = ["what", "rate", "task", "fold", "method", "seed", "macro_f1"]
+    rows = [
+        ("none", 0.0, "t", "0", "m", 0, 0.9),
+        ("none", 0.0, "t", "1", "m", 0, 0.7),
+        ("none", 0.0, "u", "0", "m", 0, 0.4),
+    ]
+    rows += [("panel", 100, *row[2:6], row[6] - 0.1) for row in rows] + [("wrong", 0.2, *rows[0][2:])]
+    found = table.scores(pd.DataFrame(rows, columns=keys))
+    assert found["what"].tolist() == ["none", "panel"]
+    np.testing.assert_allclose(found["m"], [0.6, 0.5])
 
 
 def test_a_table_is_not_written_over_the_results(tmp_path, monkeypatch, capsys):

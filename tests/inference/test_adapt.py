@@ -68,14 +68,14 @@ def logits(annotator: Annotator, values: np.ndarray) -> np.ndarray:
 
 
 def test_answers_agree_with_an_evaluation_in_numpy(annotator, make_adata):
-    query, _ = other_protocol(make_adata(150, seed=5))
+    query, _ = other_protocol(make_adata(150, seed=5), strength=2.5)
     factor, shift = by_hand(annotator, query)
     counts = query.X.toarray()
     values = factor * np.log1p(1e4 * counts / counts.sum(axis=1, keepdims=True)) + shift
     expected = annotator.confidence.probabilities(logits(annotator, values), np.ones((150, 1), dtype=bool))
     adapted = annotator.adapt(query)
     np.testing.assert_allclose(adapted.predict(query, soft=True).to_numpy(), expected, atol=1e-4)
-    assert np.abs(expected - annotator.predict(query, soft=True).to_numpy()).max() > 2e-3
+    assert np.abs(expected - annotator.predict(query, soft=True).to_numpy()).max() > 0.05
     # A mean value of the reference, on the query's scale, is changed back into itself; but none lies below 0.
     moved, before = (each.confidence.profiles["rna"] for each in (adapted, annotator))
     above = moved > 0

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -93,7 +91,6 @@ def test_a_query_that_lacks_most_genes_gains_by_it(train, n_kept):
     train(model, 30, plan_kwargs={"student": {"kd_weight": 0.0, "lr": 5e-3}}, batch_size=64)
     rng = np.random.default_rng(0)
     part = query[:, np.sort(rng.permutation(600)[:n_kept])].copy()
-    other = copy.deepcopy(model.module.scaling["rna"].loadings)
 
     def accuracy() -> float:
         return float((model.predict(part) == query.obs["cell_type"].astype(str)).mean())
@@ -103,5 +100,4 @@ def test_a_query_that_lacks_most_genes_gains_by_it(train, n_kept):
     scaling.loadings.zero_()
     scaling.mean.zero_()
     with_zeros = accuracy()
-    assert other.any()
     assert expected > with_zeros + 0.05, (expected, with_zeros)

@@ -6,7 +6,7 @@ from plkd.inference._adapt import adapt, check_adaptable
 from plkd.inference._alignment import alignment_report
 from plkd.inference._annotate import annotate
 from plkd.inference._attribution import FeatureAttribution, feature_attribution, pattern_attribution
-from plkd.inference._axes import Axes, find_axes, sample_cells, unweighted_values
+from plkd.inference._axes import Axes, find_axes, unweighted_values
 from plkd.inference._batches import batch_size_for, chosen_cells, to_device
 from plkd.inference._cluster import check_client, cluster_outputs
 from plkd.inference._membership import features_in_words, members, membership_by_kind, names_by_kind
@@ -62,7 +62,6 @@ __all__ = [
     "run_in_surroundings",
     "run_student",
     "run_teacher",
-    "sample_cells",
     "set_frame",
     "student_logits",
     "student_outputs",

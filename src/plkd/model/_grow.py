@@ -12,7 +12,6 @@ import pandas as pd
 import torch
 from anndata import AnnData
 from mudata import MuData
-from torch import nn
 
 from plkd.data import Cells, JoinedCells, ModalitySpec, as_text, find_column, find_table, obs_column, open_query
 from plkd.model._setup import check_container, check_reference
@@ -61,13 +60,14 @@ def register_second(cls: Any, adata: Any, registry: dict[str, Any], specs: Seque
     getattr(cls, registry["setup_method_name"])(adata, source_registry=registry, extend_categories=True, **asked)
 
 
-def take_over(module: nn.Module, state: dict[str, torch.Tensor]) -> None:
+def take_over(module: PLKDModule, state: dict[str, torch.Tensor]) -> None:
     """Copy a module's weights into one of more labels; rows of labels that it lacks stay as they are."""
     # Of the same features, but perhaps of other numbers of directions.
-    scaling = {name.removeprefix("scaling."): own for name, own in state.items() if name.startswith("scaling.")}
-    module.scaling.load_state_dict(scaling)  # type: ignore[union-attr]
+    scaling = {name: value for name, value in state.items() if name.startswith("scaling.")}
+    module.scaling.load_state_dict({name.removeprefix("scaling."): value for name, value in scaling.items()})
     own = module.state_dict()
-    for name, value in state.items():
+    for name in state.keys() - scaling.keys():
+        value = state[name]
         if own[name].shape == value.shape:
             own[name].copy_(value)
         else:

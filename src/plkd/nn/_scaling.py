@@ -69,7 +69,7 @@ class InputScaling(nn.Module):
 
         Notes
         -----
-        The expected values are those of factor analysis (Bishop 2006, equation 12.42), where values are normal about
+        The expected values are those of factor analysis (Bishop 2006, section 12.2.4), where values are normal about
         :math:`\mu` with the covariance :math:`V V^T + \Psi`: with :math:`x_f` those found, the lacking ones are
         :math:`\mu_l + V_l (1 + V_f^T \Psi_f^{-1} V_f)^{-1} V_f^T \Psi_f^{-1} (x_f - \mu_f)`. They are linear in the cell's
         values, so that the layer can hold them and no cell has to be filled in.
@@ -91,13 +91,16 @@ class InputScaling(nn.Module):
         return only_found, bias + more.to(bias)
 
     def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
-        names = [prefix + name for name in ("mean", "loadings", "noise")] if self.completes else []
-        if names and not any(name in state_dict for name in names):
-            # Files of plkd's first days know nothing of how values go together; then nothing is expected.
-            state_dict |= dict(zip(names, (self.mean * 0, self.loadings * 0, torch.ones_like(self.noise)), strict=True))
-        if names and names[1] in state_dict and len(state_dict[names[1]]) == len(self.mean):
-            # As many directions as the file has.
-            self.loadings = self.loadings.new_zeros(len(self.mean), state_dict[names[1]].shape[-1])
+        if self.completes:
+            names = [prefix + name for name in ("mean", "loadings", "noise")]
+            if not any(name in state_dict for name in names):
+                # Files of plkd's first days know nothing of how values go together; then nothing is expected.
+                nothing = (self.mean * 0, self.loadings * 0, torch.ones_like(self.noise))
+                state_dict |= dict(zip(names, nothing, strict=True))
+            loadings = state_dict.get(names[1])
+            if loadings is not None and len(loadings) == len(self.mean):
+                # As many directions as the file has.
+                self.loadings = self.loadings.new_zeros(len(loadings), loadings.shape[-1])
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def scaled(self, x: Values, found: Tensor | None) -> Values:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 from sklearn.decomposition import PCA
+from sklearn.utils.sparsefuncs import mean_variance_axis
 
 from plkd.data import Cells
-from plkd.inference import sample_cells, unweighted_values
+from plkd.inference import unweighted_values
 from plkd.nn import InputScaling
 from plkd.nn._scaling import N_AXES
 
@@ -60,9 +61,8 @@ def coexpression(cells: Cells, chosen: np.ndarray, scaling: Mapping[str, InputSc
     kinds = {kind: layer for kind, layer in scaling.items() if layer.completes}
     if not kinds:
         return {}
-    looked_at = chosen[sample_cells(len(chosen))]
-    looked_at = looked_at[:: max(-(-len(looked_at) // _MOST_CELLS), 1)]
-    values = unweighted_values(kinds, cells, looked_at)
+    looked_at = np.linspace(0, len(chosen) - 1, min(len(chosen), _MOST_CELLS)).astype(np.int64)
+    values = unweighted_values(kinds, cells, chosen[looked_at])
     return {kind: _components(values.pop(kind)) for kind in list(values)}
 
 
@@ -71,9 +71,7 @@ def _components(values: sp.csr_matrix) -> Coexpression:
     loadings, n_axes = np.zeros((n_features, N_AXES), dtype=np.float32), min(N_AXES, n_obs - 1, n_features - 1)
     if n_obs == 0:
         return Coexpression(np.zeros(n_features, np.float32), loadings, np.ones(n_features, np.float32))
-    mean = np.asarray(values.mean(axis=0, dtype=np.float64)).ravel()
-    square = np.bincount(values.indices, np.square(values.data, dtype=np.float64), minlength=n_features) / n_obs
-    variance = np.maximum(square - mean**2, 0)
+    mean, variance = mean_variance_axis(values, axis=0)
     if n_axes > 0 and variance.any():
         found = PCA(n_axes, svd_solver="arpack", random_state=_SEED).fit(values)
         loadings[:, :n_axes] = found.components_.T * np.sqrt(found.explained_variance_)
