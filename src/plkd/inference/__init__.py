@@ -6,8 +6,9 @@ from plkd.inference._adapt import adapt, check_adaptable
 from plkd.inference._alignment import alignment_report
 from plkd.inference._annotate import annotate
 from plkd.inference._attribution import FeatureAttribution, feature_attribution, pattern_attribution
-from plkd.inference._axes import Axes, find_axes, unweighted_values
+from plkd.inference._axes import Axes, find_axes, sample_cells, unweighted_values
 from plkd.inference._batches import batch_size_for, chosen_cells, to_device
+from plkd.inference._change import Change, changed_scaling, changed_teacher, find_changes
 from plkd.inference._cluster import check_client, cluster_outputs
 from plkd.inference._membership import features_in_words, members, membership_by_kind, names_by_kind
 from plkd.inference._modality import JOINT, kind_of, modality_weights, restricted
@@ -29,6 +30,7 @@ from plkd.inference._vote import clusters_of, majority_vote
 __all__ = [
     "JOINT",
     "Axes",
+    "Change",
     "FeatureAttribution",
     "StudentOutput",
     "TeacherOutputs",
@@ -39,6 +41,8 @@ __all__ = [
     "annotate",
     "annotate_cells",
     "batch_size_for",
+    "changed_scaling",
+    "changed_teacher",
     "check_adaptable",
     "check_client",
     "check_coverage",
@@ -48,6 +52,7 @@ __all__ = [
     "feature_attribution",
     "features_in_words",
     "find_axes",
+    "find_changes",
     "kind_of",
     "majority_vote",
     "members",
@@ -62,6 +67,7 @@ __all__ = [
     "run_in_surroundings",
     "run_student",
     "run_teacher",
+    "sample_cells",
     "set_frame",
     "student_logits",
     "student_outputs",

@@ -12,6 +12,7 @@ import torch
 
 from plkd.data import Cells, ModalitySpec
 from plkd.inference import run_student, run_teacher
+from plkd.model._batches_alike import batches_alike, changed_logits
 from plkd.model._unlabeled import sure_calls
 from plkd.module import PLKDModule
 from plkd.nn import Student
@@ -28,6 +29,7 @@ from plkd.train import (
 from plkd.train._checkpoint import best_weights
 from plkd.train._gains import set_gains
 from plkd.train._plan import phase_length, plan_arguments
+from plkd.train._readings import Batch, Readings
 from plkd.train._sampler import label_prior
 from plkd.train._seeded import new_seed
 
@@ -121,9 +123,13 @@ class PhasesMixin:
         integrates = unlabeled or self.registry["setup_args"]["labels_key"] is None
         between_batches = settings.alignment_weight if integrates and len(np.unique(cells.batch)) > 1 else 0.0
         between_modalities = settings.modality_alignment_weight if len(self._specs) > 1 else 0.0
+        # What the Teacher reads in place of cells of batches that it has learned no label of.
+        batches = batches_alike(self._scaling(), module.teacher, cells, split) if unlabeled and distilled else []
         if unlabeled and distilled and settings.self_training is not None:
             asked = np.union1d(split.validation, split.unlabeled)
-            called = sure_calls(self._teacher_logits(cells, asked), cells.labels, split, settings.self_training)
+            called = sure_calls(
+                self._teacher_logits(cells, asked, batches), cells.labels, split, settings.self_training
+            )
             cells = cells.relabelled(np.where(called >= 0, called, cells.labels))
         data = ReferenceData.of(settings, cells, split)
         length = "distillation" if mixed else "student"
@@ -133,7 +139,7 @@ class PhasesMixin:
         pupils = np.union1d(split.unlabeled if guessed else [], [] if mixed else split.train).astype(np.int64)
         logits = None
         if distilled and len(pupils):
-            logits = torch.from_numpy(self._teacher_logits(cells, pupils))
+            logits = torch.from_numpy(self._teacher_logits(cells, pupils, batches))
         prior = label_prior(cells.labels[split.train], module.n_labels, settings.balance)
         plan = DistillationPlan(
             module,
@@ -147,6 +153,7 @@ class PhasesMixin:
                 modality_alignment_weight=between_modalities,
                 n_steps=n_steps,
                 seed=new_seed() if resumed is None else resumed["seed"],
+                readings=Readings(batches, cells.n_obs, self._scaling(), module.teacher) if mixed and batches else None,
                 **_done(resumed),
             ),
         )
@@ -163,11 +170,15 @@ class PhasesMixin:
             module.student, cells, split, lambda some: run_student(scaling, module.student, cells, some).logits
         )
 
-    def _teacher_logits(self, cells: Cells, asked: np.ndarray) -> np.ndarray:
+    def _teacher_logits(self, cells: Cells, asked: np.ndarray, batches: Sequence[Batch]) -> np.ndarray:
         """Return the Teacher's logits by cell number, shape ``(n_obs, n_labels)``; 0 for cells that it is not asked of."""
         self.module.eval()
-        logits = np.zeros((cells.n_obs, self.module.n_labels), dtype=np.float32)
-        logits[asked] = run_teacher(self._scaling(), self.module.teacher, cells, asked).logits
+        logits, left = np.zeros((cells.n_obs, self.module.n_labels), dtype=np.float32), asked
+        for batch in [*batches, None]:
+            own = left if batch is None else np.intersect1d(batch.cells, left)
+            changes = None if batch is None else batch.changes
+            logits[own] = changed_logits(self._scaling(), self.module.teacher, cells, own, changes)
+            left = np.setdiff1d(left, own)
         return logits
 
     def _run(

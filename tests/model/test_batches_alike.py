@@ -1,0 +1,76 @@
+"""Which cells without a label the Teacher reads otherwise, and how: each batch by itself, and only where it learned nothing of it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import sparse
+from scipy.special import softmax
+
+from plkd.data import JoinedCells
+from plkd.inference import find_changes
+from plkd.model._batches_alike import batches_alike, changed_logits
+from plkd.model._profiles import label_profiles
+from plkd.train import Split
+
+
+def split(train, unlabeled) -> Split:
+    none = np.array([], dtype=np.int64)
+    return Split(np.asarray(train), none, none, np.asarray(unlabeled, dtype=np.int64), "")
+
+
+@pytest.fixture
+def parts(trained, make_adata):
+    """The reference, and behind it a query of two batches that lacks ten genes."""
+    query = make_adata(80, seed=5)[:, :50].copy()
+    rng = np.random.default_rng(0)
+    query.X = sparse.csr_matrix(rng.poisson(query.X.toarray() * rng.lognormal(0, 1.2, 50)).astype(np.float32))
+    from plkd.model._unlabeled import join_unlabeled
+
+    return join_unlabeled(trained._reference_cells(), query, trained._specs, "batch")
+
+
+def test_each_batch_without_labels_is_found_by_itself(trained, parts):
+    assert isinstance(parts, JoinedCells)
+    scaling, teacher = trained._scaling(), trained.module.teacher.eval()
+    found = batches_alike(scaling, teacher, parts, split(np.arange(120), np.arange(120, 200)))
+    assert [set(parts.batch[each.cells]) for each in found] == [{2}, {3}]
+    np.testing.assert_array_equal(np.sort(np.concatenate([each.cells for each in found])), np.arange(120, 200))
+    profiles = label_profiles(scaling, parts, np.arange(120), 3)
+    # The same cells alone, numbered by the query.
+    alone = parts.parts[1]
+    for each in found:
+        own = each.cells - 120
+
+        def chances_of(changes, own=own):
+            return softmax(changed_logits(scaling, teacher, alone, own, changes), axis=1)
+
+        expected = find_changes(scaling, alone, own, profiles, chances_of)["rna"]
+        np.testing.assert_allclose(each.changes["rna"].factor, expected.factor, rtol=1e-4)
+        np.testing.assert_allclose(each.changes["rna"].shift, expected.shift, atol=1e-4)
+        assert (each.changes["rna"].factor[50:] == 1).all()  # of genes that are not there nothing is known
+        assert (np.abs(np.log(each.changes["rna"].factor[:50])) > 0.05).mean() > 0.3
+
+
+def test_batches_of_which_the_teacher_has_learned_labels_are_read_as_they_are(trained):
+    scaling, teacher, cells = trained._scaling(), trained.module.teacher.eval(), trained._reference_cells()
+    first = np.flatnonzero(cells.batch == 0)
+    assert batches_alike(scaling, teacher, cells, split(first[::2], first[1::2])) == []
+    assert batches_alike(scaling, teacher, cells, split(first, [])) == []
+    other = np.flatnonzero(cells.batch == 1)
+    (found,) = batches_alike(scaling, teacher, cells, split(first[::2], np.union1d(first[1::2], other)))
+    np.testing.assert_array_equal(found.cells, other)
+
+
+def test_a_query_that_the_student_learns_from_is_said_once(make_model, make_adata, train, caplog):
+    with caplog.at_level("INFO", logger="plkd"):
+        train(make_model(), 1, unlabeled=make_adata(40, seed=5))
+    said = [r.getMessage() for r in caplog.records if "as the reference's would look" in r.getMessage()]
+    assert said == ["The Teacher reads 40 cells without a label as the reference's would look (2 batches)"]
+
+
+@pytest.mark.parametrize("settings", [{"kd_weight": 0.0}, {"unlabeled_ratio": 0.0}])
+def test_where_no_teacher_teaches_the_query_none_is_asked(make_model, make_adata, train, caplog, settings):
+    with caplog.at_level("INFO", logger="plkd"):
+        train(make_model(), 1, unlabeled=make_adata(40, seed=5), plan_kwargs={"student": settings})
+    assert "as the reference's would look" not in caplog.text
