@@ -74,3 +74,24 @@ def test_where_no_teacher_teaches_the_query_none_is_asked(make_model, make_adata
     with caplog.at_level("INFO", logger="plkd"):
         train(make_model(), 1, unlabeled=make_adata(40, seed=5), plan_kwargs={"student": settings})
     assert "as the reference's would look" not in caplog.text
+
+
+def test_of_large_batches_some_cells_are_looked_at_spread_over_all(trained, parts, monkeypatch):
+    from plkd.model import _batches_alike
+
+    asked = []
+    monkeypatch.setattr(_batches_alike, "_MOST_CELLS", 20)
+    monkeypatch.setattr(_batches_alike, "_LEAST_OF_A_BATCH", 10)
+    monkeypatch.setattr(
+        _batches_alike, "find_changes", lambda scaling, cells, looked_at, *args: asked.append(looked_at) or {}
+    )
+    found = batches_alike(
+        trained._scaling(), trained.module.teacher.eval(), parts, split(np.arange(120), np.arange(120, 200))
+    )
+    for each, some in zip(found, asked, strict=True):
+        assert 5 <= len(some) <= 10
+        steps = np.diff(np.flatnonzero(np.isin(each.cells, some)))
+        assert len(set(steps)) == 1
+        assert each.cells[0] == some[0]
+        assert len(each.cells) - np.flatnonzero(each.cells == some[-1])[0] <= steps[0]
+    assert sum(len(each.cells) for each in found) == 80

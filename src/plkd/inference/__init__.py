@@ -6,7 +6,7 @@ from plkd.inference._adapt import adapt, check_adaptable
 from plkd.inference._alignment import alignment_report
 from plkd.inference._annotate import annotate
 from plkd.inference._attribution import FeatureAttribution, feature_attribution, pattern_attribution
-from plkd.inference._axes import Axes, find_axes, sample_cells, unweighted_values
+from plkd.inference._axes import Axes, find_axes, unweighted_values
 from plkd.inference._batches import batch_size_for, chosen_cells, to_device
 from plkd.inference._change import Change, changed_scaling, changed_teacher, find_changes
 from plkd.inference._cluster import check_client, cluster_outputs
@@ -67,7 +67,6 @@ __all__ = [
     "run_in_surroundings",
     "run_student",
     "run_teacher",
-    "sample_cells",
     "set_frame",
     "student_logits",
     "student_outputs",

@@ -9,13 +9,16 @@ import numpy as np
 from scipy.special import softmax
 
 from plkd.data import Cells
-from plkd.inference import Change, changed_scaling, changed_teacher, find_changes, run_teacher, sample_cells
+from plkd.inference import Change, changed_scaling, changed_teacher, find_changes, run_teacher
 from plkd.model._profiles import label_profiles
 from plkd.nn import InputScaling, Teacher
 from plkd.train import Split
 from plkd.train._readings import Batch
 
 logger = logging.getLogger("plkd")
+
+#: Cells that are looked at, of all batches together, and of each batch at least.
+_MOST_CELLS, _LEAST_OF_A_BATCH = 10_000, 1_000
 
 
 def batches_alike(scaling: Mapping[str, InputScaling], teacher: Teacher, cells: Cells, split: Split) -> list[Batch]:
@@ -37,10 +40,11 @@ def batches_alike(scaling: Mapping[str, InputScaling], teacher: Teacher, cells: 
     if not len(free):
         return []
     profiles = label_profiles(scaling, cells, split.train, teacher.head.out_features)
-    found = []
-    for batch in np.unique(cells.batch[free]):
+    batches, found = np.unique(cells.batch[free]), []
+    most = max(_MOST_CELLS // len(batches), _LEAST_OF_A_BATCH)
+    for batch in batches:
         own = free[cells.batch[free] == batch]
-        looked_at = own[sample_cells(len(own))]
+        looked_at = own[:: -(-len(own) // most)]
 
         def chances_of(changes: Mapping[str, Change] | None, looked_at: np.ndarray = looked_at) -> np.ndarray:
             return softmax(changed_logits(scaling, teacher, cells, looked_at, changes), axis=1)
