@@ -7,11 +7,13 @@ import pytest
 from scipy import sparse
 from scipy.special import softmax
 
+from plkd import presets
 from plkd.data import JoinedCells
-from plkd.inference import find_changes
+from plkd.inference import find_changes, run_teacher
 from plkd.model._batches_alike import batches_alike, changed_logits
 from plkd.model._profiles import label_profiles
-from plkd.train import Split
+from plkd.model._unlabeled import join_unlabeled, sure_calls
+from plkd.train import DistillationPlan, Split
 
 
 def split(train, unlabeled) -> Split:
@@ -25,8 +27,6 @@ def parts(trained, make_adata):
     query = make_adata(80, seed=5)[:, :50].copy()
     rng = np.random.default_rng(0)
     query.X = sparse.csr_matrix(rng.poisson(query.X.toarray() * rng.lognormal(0, 1.2, 50)).astype(np.float32))
-    from plkd.model._unlabeled import join_unlabeled
-
     return join_unlabeled(trained._reference_cells(), query, trained._specs, "batch")
 
 
@@ -95,3 +95,53 @@ def test_of_large_batches_some_cells_are_looked_at_spread_over_all(trained, part
         assert each.cells[0] == some[0]
         assert len(each.cells) - np.flatnonzero(each.cells == some[-1])[0] <= steps[0]
     assert sum(len(each.cells) for each in found) == 80
+
+
+@pytest.mark.parametrize("mixup", [0.0, 1.0])
+@pytest.mark.parametrize("self_training", [None, 0.5])
+def test_what_the_teacher_says_of_a_query_is_said_of_the_changed_cells(
+    make_model, make_adata, train, monkeypatch, mixup, self_training
+):
+    """Where cells are mixed, where they are not, where they are aligned and where they are called."""
+    query = make_adata(60, seed=5)
+    rng = np.random.default_rng(0)
+    query.X = sparse.csr_matrix(rng.poisson(query.X.toarray() * rng.lognormal(0, 2, 60)).astype(np.float32))
+    found, plans, called = [], [], []
+
+    def finding(*args):
+        found.extend(batches_alike(*args))
+        return list(found)
+
+    class Noting(DistillationPlan):
+        def __init__(self, module, teacher_logits, *args, **kwargs):
+            plans.append((teacher_logits, kwargs["readings"]))
+            super().__init__(module, teacher_logits, *args, **kwargs)
+
+    def calling(logits, *args):
+        called.append(logits)
+        return sure_calls(logits, *args)
+
+    monkeypatch.setattr("plkd.model._phases.batches_alike", finding)
+    monkeypatch.setattr("plkd.model._phases.DistillationPlan", Noting)
+    monkeypatch.setattr("plkd.model._phases.sure_calls", calling)
+    settings = {"mixup": mixup, "self_training": self_training, "max_epochs": 1}
+    model = make_model(preset=presets.default.replace(confidence={"n_folds": 0}))
+    train(model, 20, unlabeled=query, plan_kwargs={"teacher": {"lr": 1e-2}, "student": settings})
+    ((logits, readings),) = plans
+    scaling, teacher = model._scaling(), model.module.teacher
+    cells = join_unlabeled(model._reference_cells(), query, model._specs, "batch")
+    plain = run_teacher(scaling, teacher, cells, np.arange(180)).logits
+    expected = plain.copy()
+    for each in found:
+        expected[each.cells] = changed_logits(scaling, teacher, cells, each.cells, each.changes)
+    assert np.abs(plain - expected)[120:].max() > 0.1
+    asked = np.arange(120, 180) if mixup else np.union1d(model.train_indices, np.arange(120, 180))
+    np.testing.assert_allclose(logits.numpy()[asked], expected[asked], rtol=1e-3, atol=1e-3)
+    assert (readings is not None) == (mixup > 0)
+    if readings is not None:
+        assert (readings.of[:120] == 0).all()
+        assert sorted(set(readings.of[120:].tolist())) == [1, 2]
+    assert len(called) == (self_training is not None)
+    for own in called:
+        asked = np.union1d(model.validation_indices, np.arange(120, 180))
+        np.testing.assert_allclose(own[asked], expected[asked], rtol=1e-3, atol=1e-3)

@@ -90,9 +90,12 @@ def find_changes(
     for _ in range(_ROUNDS):
         called = _sure_calls(chances_of(changes or None))
         for i, kind in enumerate(scaling):
-            own, means = called[measured[:, i]], profiles[kind].astype(np.float64)
+            own = called[measured[:, i]]
             own = sp.diags((np.diff(values[kind].indptr) > 0).astype(float)) @ own  # an empty cell is no evidence
             n_cells = np.asarray(own.sum(axis=0)).ravel()
+            # Labels that no cell is called by say nothing, and there may be many.
+            used = np.flatnonzero(n_cells)
+            own, n_cells, means = own[:, used], n_cells[used], profiles[kind][used].astype(np.float64)
             seen, expected = (own.T @ values[kind]).toarray(), n_cells[:, None] * means
             found = cells.found_in(kind, looked_at)
             if found is not None:

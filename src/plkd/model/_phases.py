@@ -124,6 +124,7 @@ class PhasesMixin:
         between_batches = settings.alignment_weight if integrates and len(np.unique(cells.batch)) > 1 else 0.0
         between_modalities = settings.modality_alignment_weight if len(self._specs) > 1 else 0.0
         # What the Teacher reads in place of cells of batches that it has learned no label of.
+        module.eval()
         batches = batches_alike(self._scaling(), module.teacher, cells, split) if unlabeled and distilled else []
         if unlabeled and distilled and settings.self_training is not None:
             asked = np.union1d(split.validation, split.unlabeled)
@@ -140,6 +141,8 @@ class PhasesMixin:
         logits = None
         if distilled and len(pupils):
             logits = torch.from_numpy(self._teacher_logits(cells, pupils, batches))
+        readings = Readings(batches, cells.n_obs, self._scaling(), module.teacher) if mixed and batches else None
+        del batches  # of many, with many features, they are large
         prior = label_prior(cells.labels[split.train], module.n_labels, settings.balance)
         plan = DistillationPlan(
             module,
@@ -153,7 +156,7 @@ class PhasesMixin:
                 modality_alignment_weight=between_modalities,
                 n_steps=n_steps,
                 seed=new_seed() if resumed is None else resumed["seed"],
-                readings=Readings(batches, cells.n_obs, self._scaling(), module.teacher) if mixed and batches else None,
+                readings=readings,
                 **_done(resumed),
             ),
         )
@@ -163,7 +166,9 @@ class PhasesMixin:
         try:
             self._run(plan, data, settings, epochs, common, resumed)
         finally:
-            plan.forget()  # the trainer keeps the plan
+            # The trainer keeps the plan.
+            plan.forget()
+            plan.readings = None
         module.eval()
         scaling = self._scaling()
         self._set_gains(
@@ -173,12 +178,13 @@ class PhasesMixin:
     def _teacher_logits(self, cells: Cells, asked: np.ndarray, batches: Sequence[Batch]) -> np.ndarray:
         """Return the Teacher's logits by cell number, shape ``(n_obs, n_labels)``; 0 for cells that it is not asked of."""
         self.module.eval()
-        logits, left = np.zeros((cells.n_obs, self.module.n_labels), dtype=np.float32), asked
-        for batch in [*batches, None]:
-            own = left if batch is None else np.intersect1d(batch.cells, left)
-            changes = None if batch is None else batch.changes
+        logits = np.zeros((cells.n_obs, self.module.n_labels), dtype=np.float32)
+        of = np.full(cells.n_obs, -1)
+        for i, batch in enumerate(batches):
+            of[batch.cells] = i
+        for i in np.unique(of[asked]):
+            own, changes = asked[of[asked] == i], None if i < 0 else batches[i].changes
             logits[own] = changed_logits(self._scaling(), self.module.teacher, cells, own, changes)
-            left = np.setdiff1d(left, own)
         return logits
 
     def _run(

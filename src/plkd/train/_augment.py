@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -94,8 +95,7 @@ def hidden_as(x: Mapping[str, Values], seen: Mapping[str, Values]) -> dict[str, 
     for name, values in x.items():
         other = seen[name]
         if isinstance(values, SparseRows):
-            assert isinstance(other, SparseRows)
-            hidden[name] = values.with_values(values.values * (other.values != 0))
+            hidden[name] = values.with_values(values.values * (cast("SparseRows", other).values != 0))
         else:
             hidden[name] = values * (dense(other) != 0)
     return hidden

@@ -41,9 +41,10 @@ class DistillationPlan(PhasePlan):
     """``kd_weight`` * T^2 KL + (1 - ``kd_weight``) * cross-entropy, + self-entropy and alignment terms by their weights.
 
     With ``mixup`` the Student learns what the Teacher says between the cells too: each cell of a mini-batch is mixed with another
-    one, features are hidden, and the Teacher reads what the Student does (function matching, Beyer et al. 2022). On the training
-    cells themselves a Teacher says hardly more than the labels do. How a mini-batch is mixed follows from its cells and ``seed``:
-    where it comes again (:class:`~plkd.train._sampler.RepeatedSampler`), the Teacher has answered already.
+    one, features are hidden, and the Teacher reads what the Student does (function matching, Beyer et al. 2022), or with ``readings``
+    the same mixtures of cells changed. On the training cells themselves a Teacher says hardly more than the labels do. How a
+    mini-batch is mixed follows from its cells and ``seed``: where it comes again
+    (:class:`~plkd.train._sampler.RepeatedSampler`), the Teacher has answered already.
 
     Each modality of a cell learns as if it were the only one, from the cell's label and from what the Teacher sees in all
     modalities. What one says is then right without the others, and joined by adding up. Losses are means over all pairs of
@@ -54,7 +55,7 @@ class DistillationPlan(PhasePlan):
     module
         Its Student learns; the Teacher is not touched.
     teacher_logits
-        The Teacher's logits for the clean cells, shape ``(n_obs, n_labels)``, computed once: they teach where cells are not mixed,
+        The Teacher's logits for the cells, not mixed, shape ``(n_obs, n_labels)``, computed once: they teach where cells are not mixed,
         and stand for the labels of unlabelled cells in the alignment, where the Student's own would confirm themselves. None where
         no Teacher teaches, and where cells are mixed and all have labels.
     prior

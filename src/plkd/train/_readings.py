@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from plkd.inference import Change, changed_teacher
+from plkd.inference import Change
 from plkd.nn import InputScaling, SparseRows, Teacher, Values
 
 
@@ -53,7 +53,7 @@ class Readings(nn.Module):
         #: The reading of each cell; 0: as it is.
         of = torch.zeros(n_obs, dtype=torch.int64)
         factors = {kind: [torch.ones_like(layer.weight)] for kind, layer in scaling.items()}
-        nothing = {kind: torch.zeros_like(layer.weight)[None] for kind, layer in scaling.items()}
+        nothing: dict[str, Values] = {kind: torch.zeros_like(layer.weight)[None] for kind, layer in scaling.items()}
         with torch.no_grad():
             plain = teacher.tokens(nothing)[0]
             offsets = [torch.zeros_like(plain)]
@@ -61,7 +61,11 @@ class Readings(nn.Module):
                 of[torch.from_numpy(batch.cells)] = i
                 for kind, change in batch.changes.items():
                     factors[kind].append(torch.as_tensor(change.factor).to(factors[kind][0]))
-                offsets.append(changed_teacher(scaling, teacher, batch.changes).tokens(nothing)[0] - plain)
+                shifts: dict[str, Values] = {
+                    kind: (layer.weight * torch.as_tensor(batch.changes[kind].shift).to(layer.weight))[None]
+                    for kind, layer in scaling.items()
+                }
+                offsets.append(teacher.tokens(shifts)[0] - plain)
         self.register_buffer("of", of, persistent=False)
         self.register_buffer("offset", torch.stack(offsets), persistent=False)
         for kind, own in factors.items():
