@@ -60,7 +60,7 @@ def adapt(
 
     Notes
     -----
-    The changes are those of :func:`find_changes`, by the calls of the Student.
+    The changes are those of :func:`~plkd.inference.find_changes`, by the calls of the Student.
     """
     batch_size_for(cells, batch_size)  # refused before anything is read
     looked_at = chosen[sample_cells(len(chosen))]
