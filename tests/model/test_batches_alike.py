@@ -45,7 +45,7 @@ def test_each_batch_without_labels_is_found_by_itself(trained, parts):
         def chances_of(changes, own=own):
             return softmax(changed_logits(scaling, teacher, alone, own, changes), axis=1)
 
-        expected = find_changes(scaling, alone, own, profiles, chances_of)["rna"]
+        expected = find_changes(scaling, alone, own, profiles, chances_of, n_rounds=1)["rna"]
         np.testing.assert_allclose(each.changes["rna"].factor, expected.factor, rtol=1e-4)
         np.testing.assert_allclose(each.changes["rna"].shift, expected.shift, atol=1e-4)
         assert (each.changes["rna"].factor[50:] == 1).all()  # of genes that are not there nothing is known
@@ -83,7 +83,7 @@ def test_of_large_batches_some_cells_are_looked_at_spread_over_all(trained, part
     monkeypatch.setattr(_batches_alike, "_MOST_CELLS", 20)
     monkeypatch.setattr(_batches_alike, "_LEAST_OF_A_BATCH", 10)
     monkeypatch.setattr(
-        _batches_alike, "find_changes", lambda scaling, cells, looked_at, *args: asked.append(looked_at) or {}
+        _batches_alike, "find_changes", lambda scaling, cells, looked_at, *args, n_rounds: asked.append(looked_at) or {}
     )
     found = batches_alike(
         trained._scaling(), trained.module.teacher.eval(), parts, split(np.arange(120), np.arange(120, 200))

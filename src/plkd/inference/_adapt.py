@@ -18,6 +18,8 @@ from plkd.nn import InputScaling, Student
 
 logger = logging.getLogger("plkd")
 
+#: Calls, and what they say of the features, are renewed in turn so often.
+_ROUNDS = 3
 #: Features seen so many times more, or less, are worth a word.
 _MUCH = 2.0
 
@@ -73,7 +75,14 @@ def adapt(
         return confidence.probabilities(student_logits(*networks, cells, looked_at, batch_size=batch_size), measured)
 
     changes = find_changes(
-        scaling, cells, looked_at, confidence.profiles, chances_of, batch_size=batch_size, progress=progress
+        scaling,
+        cells,
+        looked_at,
+        confidence.profiles,
+        chances_of,
+        n_rounds=_ROUNDS,
+        batch_size=batch_size,
+        progress=progress,
     )
     for i, (kind, change) in enumerate(changes.items()):
         if measured[:, i].any():

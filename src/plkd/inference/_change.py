@@ -16,8 +16,6 @@ from plkd.data import Cells
 from plkd.inference._axes import unweighted_values
 from plkd.nn import InputLinear, InputScaling, PatternTokenizer, Student, Teacher
 
-#: Calls, and what they say of the features, are renewed in turn so often.
-_ROUNDS = 3
 #: Calls that are as sure count, or the surer half, if that is more.
 _SURE = 0.9
 #: Values, or cells, reckoned to both sides of each comparison, and with how many a label counts half.
@@ -47,6 +45,7 @@ def find_changes(
     profiles: Mapping[str, np.ndarray],
     chances_of: Callable[[Mapping[str, Change] | None], np.ndarray],
     *,
+    n_rounds: int,
     batch_size: int | None = None,
     progress: str | None = None,
 ) -> dict[str, Change]:
@@ -63,10 +62,17 @@ def find_changes(
     chances_of
         What says with which probability each of these cells has each label, shape ``(n_looked_at, n_labels)``, of their values
         changed so; None: as they are.
+    n_rounds
+        How often calls are made, and what they say of the features is found, in turn; 1: of the values as they are alone.
     batch_size
         Cells of a mini-batch; None: as many as hold about 128 MiB of dense values.
     progress
         Name of a progress bar; None shows none.
+
+    Returns
+    -------
+    The change of each kind's values; of features that the data set lacks, and of kinds in which no cell was measured, none:
+    factors of 1 and shifts of 0.
 
     Notes
     -----
@@ -79,15 +85,14 @@ def find_changes(
     :math:`\mu_{cg}` with weights :math:`n_c^{1/2}`: they keep their mean. Were all noise that of counting, the shift alone, in full,
     would be best, since signal and variance of a gene that is caught less fall alike; were there none, the factor
     :math:`1 / r_g`; the root is half way. Ratios of proteins are logged already: the median of
-    :math:`(s_{cg} - t_{cg}) / (n_c + 5)`, a label's weight :math:`n_c / (n_c + 10)`, is taken off. Calls are made anew three
-    times in all.
+    :math:`(s_{cg} - t_{cg}) / (n_c + 5)`, a label's weight :math:`n_c / (n_c + 10)`, is taken off.
     """
     values = unweighted_values(scaling, cells, looked_at, batch_size=batch_size, progress=progress)
     for own in values.values():
         own.eliminate_zeros()
     measured = cells.measured()[looked_at]
     changes: dict[str, Change] = {}
-    for _ in range(_ROUNDS):
+    for _ in range(n_rounds):
         called = _sure_calls(chances_of(changes or None))
         for i, kind in enumerate(scaling):
             own = called[measured[:, i]]

@@ -25,7 +25,7 @@ def batches_alike(scaling: Mapping[str, InputScaling], teacher: Teacher, cells: 
     """Return the batches of which the Teacher has learned no label, and what makes their cells look as the reference's.
 
     Another protocol, laboratory or species catches more of some genes and less of others. How much, the Teacher's own calls
-    say, batch by batch, as those of the Student do in :meth:`plkd.PLKD.adapt`.
+    say, batch by batch, as those of the Student do in :meth:`plkd.PLKD.adapt`, though once and not three times.
 
     Parameters
     ----------
@@ -49,7 +49,8 @@ def batches_alike(scaling: Mapping[str, InputScaling], teacher: Teacher, cells: 
         def chances_of(changes: Mapping[str, Change] | None, looked_at: np.ndarray = looked_at) -> np.ndarray:
             return softmax(changed_logits(scaling, teacher, cells, looked_at, changes), axis=1)
 
-        found.append(Batch(own, find_changes(scaling, cells, looked_at, profiles, chances_of)))
+        # Once: calls made anew of changed cells can drive a mistake on, such as T cells of another species called NK cells.
+        found.append(Batch(own, find_changes(scaling, cells, looked_at, profiles, chances_of, n_rounds=1)))
     logger.info(
         "The Teacher reads %d cells without a label as the reference's would look (%d batches)", len(free), len(found)
     )
