@@ -46,11 +46,12 @@ def batches_alike(scaling: Mapping[str, InputScaling], teacher: Teacher, cells: 
         own = free[cells.batch[free] == batch]
         looked_at = own[:: -(-len(own) // most)]
 
-        def chances_of(changes: Mapping[str, Change] | None, looked_at: np.ndarray = looked_at) -> np.ndarray:
-            return softmax(changed_logits(scaling, teacher, cells, looked_at, changes), axis=1)
+        def chances_of(_: Mapping[str, Change] | None, looked_at: np.ndarray = looked_at) -> np.ndarray:
+            return softmax(run_teacher(scaling, teacher, cells, looked_at).logits, axis=1)
 
         # Once: calls made anew of changed cells can drive a mistake on, such as T cells of another species called NK cells.
-        found.append(Batch(own, find_changes(scaling, cells, looked_at, profiles, chances_of, n_rounds=1)))
+        changes = find_changes(scaling, cells, looked_at, profiles, chances_of, n_rounds=1)
+        found.append(Batch(own, changes))
     logger.info(
         "The Teacher reads %d cells without a label as the reference's would look (%d batches)", len(free), len(found)
     )
