@@ -8,7 +8,7 @@ import pytest
 import torch
 from scipy import sparse
 
-from plkd.data import Cells, JoinedCells, Modality, ModalitySpec, Rows, open_query
+from plkd.data import Cells, JoinedCells, ModalitySpec, open_query
 from plkd.inference import to_device
 from plkd.nn import make_scaling, scale_batch
 from plkd.nn._sparse import SparseRows, added, dense
@@ -125,17 +125,3 @@ def test_adding_keeps_rows_in_order():
     assert (total.rows.diff() >= 0).all()
     assert total.to_dense().tolist() == [[1, 0, 0], [4, 3, 0], [0, 0, 2]]
     assert torch.equal(added(x, other.to_dense()), total.to_dense())
-
-
-def test_features_of_some_cells_are_those_that_all_their_data_sets_have():
-    found = [None, np.array([True, True, False]), np.array([True, False, True])]
-    parts = [
-        Cells({"rna": Modality(Rows(sparse.csr_matrix(np.ones((4, 3), dtype=np.float32))), found=own)}, 4)
-        for own in found
-    ]
-    joined = JoinedCells(*parts)
-    assert joined.found_in("rna", np.arange(4)) is None
-    assert joined.found_in("rna", np.array([4, 7])).tolist() == [True, True, False]
-    assert joined.found_in("rna", np.array([0, 11])).tolist() == [True, False, True]
-    assert joined.found_in("rna", np.array([5, 8])).tolist() == [True, False, False]
-    assert parts[1].found_in("rna", np.array([0])).tolist() == [True, True, False]

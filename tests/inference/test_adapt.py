@@ -13,7 +13,7 @@ from scipy import sparse
 
 from plkd import PLKD, Annotator, datasets, presets
 from plkd.data import Cells, Modality, Rows
-from plkd.inference import Change, _adapt, _change, student_logits
+from plkd.inference import _adapt, student_logits
 
 
 @pytest.fixture(scope="module")
@@ -87,8 +87,8 @@ def test_weighted_median_has_a_0_among_its_values():
     said = np.array([[3.0, 3, 3], [2, 2, 2], [-1, 9, 9]])
     weights = np.array([[1.0, 0.2, 1], [1, 0.2, 1], [1, 0.2, 1]])
     # Of 4 evenly weighted values the second least; nothing outweighs the 0; of -1, 0, 2, 3 and 0, 2, 3, 9.
-    assert _change.weighted_median(said, weights).tolist() == [0, 0, 2]
-    assert _change.weighted_median(said[:1], weights[:1]).tolist() == [0, 0, 0]
+    assert _adapt.weighted_median(said, weights).tolist() == [0, 0, 2]
+    assert _adapt.weighted_median(said[:1], weights[:1]).tolist() == [0, 0, 0]
 
 
 def test_finds_what_is_seen_more_and_less(annotator, make_adata):
@@ -152,7 +152,7 @@ def test_genes_that_a_query_lacks_are_expected_on_its_own_scale(annotator, make_
     query, found = other_protocol(make_adata(30, seed=5))[0], np.arange(60) % 3 > 0
     rng, scaling = np.random.default_rng(0), annotator._scaling["rna"]
     assert scaling.loadings.any()
-    change = Change(np.where(found, rng.uniform(0.5, 2, 60), 1.0), np.where(found, rng.normal(size=60), 0.0))
+    change = _adapt.Change(np.where(found, rng.uniform(0.5, 2, 60), 1.0), np.where(found, rng.normal(size=60), 0.0))
     counts = query.X.toarray() * found
     share = float(scaling.gene_share[found].sum())
     values = np.log1p(1e4 * share * counts / counts.sum(axis=1, keepdims=True)) * change.factor + change.shift

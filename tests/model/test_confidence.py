@@ -20,7 +20,6 @@ from plkd.confidence import Calibration, fit_temperature, matched_temperature
 from plkd.data import Cells, Modality, Rows
 from plkd.inference import run_in_surroundings, run_student
 from plkd.model import _confidence as confidence_module
-from plkd.model import _profiles as profiles_module
 from plkd.nn import ProteinScaling
 
 COLUMNS = ["label", "confidence", "novelty", "runner_up", "rejected", "reason"]
@@ -346,15 +345,15 @@ def test_profiles_are_the_labels_mean_values(model):
 
 def test_profiles_of_a_rare_modality_come_from_the_cells_that_have_it(monkeypatch):
     """Of 600 cells 30 have proteins: thinned together with the others, most labels would lose theirs."""
-    monkeypatch.setattr(profiles_module, "_MOST_CELLS", 60)
-    monkeypatch.setattr(profiles_module, "_LEAST_OF_A_LABEL", 5)
+    monkeypatch.setattr(confidence_module, "_MOST_CENTRED", 60)
+    monkeypatch.setattr(confidence_module, "_LEAST_OF_A_LABEL", 5)
     labels, position = np.arange(600) % 3, np.full(600, -1)
     measured = np.arange(1, 600, 20)
     position[measured] = np.arange(30)
     counts = np.full((30, 3), 5.0, dtype=np.float32)
     counts[np.arange(30), labels[measured]] = 80
     cells = Cells({"protein": Modality(Rows(counts), position=position)}, 600, labels=labels)
-    profiles = profiles_module.label_profiles({"protein": ProteinScaling(np.zeros(3))}, cells, np.arange(600), 3)
+    profiles = confidence_module._profiles({"protein": ProteinScaling(np.zeros(3))}, cells, np.arange(600), 3)
     assert profiles["protein"].argmax(axis=1).tolist() == [0, 1, 2]
 
 

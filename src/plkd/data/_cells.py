@@ -130,10 +130,6 @@ class Cells(torch.utils.data.Dataset):
         """Whether each cell was measured in a modality, bool, shape ``(n_obs,)``."""
         return self.modalities[kind].measured(self.n_obs)
 
-    def found_in(self, kind: str, index: np.ndarray) -> np.ndarray | None:
-        """Which features of a modality the data sets of some cells have, bool, shape ``(n_features,)``; None: all."""
-        return self.modalities[kind].found
-
     def only(self, *kinds: str) -> Cells:
         """Return the same cells as if no other modalities had been measured."""
         kept = {

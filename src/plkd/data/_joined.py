@@ -53,12 +53,6 @@ class JoinedCells(Cells):
         """Whether each cell was measured in a modality, bool, shape ``(n_obs,)``."""
         return np.concatenate([part.measured_in(kind) for part in self.parts])
 
-    def found_in(self, kind: str, index: np.ndarray) -> np.ndarray | None:
-        """Which features of a modality all data sets of some cells have, bool, shape ``(n_features,)``; None: all."""
-        used = np.unique(np.searchsorted(self.starts, index, side="right") - 1)
-        found = [own for own in (self.parts[i].modalities[kind].found for i in used) if own is not None]
-        return np.logical_and.reduce(found) if found else None
-
     def only(self, *kinds: str) -> Cells:
         """Return the same cells as if no other modalities had been measured."""
         return JoinedCells(*(part.only(*kinds) for part in self.parts)).relabelled(self.labels)

@@ -8,7 +8,6 @@ from plkd.inference._annotate import annotate
 from plkd.inference._attribution import FeatureAttribution, feature_attribution, pattern_attribution
 from plkd.inference._axes import Axes, find_axes, unweighted_values
 from plkd.inference._batches import batch_size_for, chosen_cells, to_device
-from plkd.inference._change import Change, changed_scaling, changed_teacher, find_changes
 from plkd.inference._cluster import check_client, cluster_outputs
 from plkd.inference._membership import features_in_words, members, membership_by_kind, names_by_kind
 from plkd.inference._modality import JOINT, kind_of, modality_weights, restricted
@@ -30,7 +29,6 @@ from plkd.inference._vote import clusters_of, majority_vote
 __all__ = [
     "JOINT",
     "Axes",
-    "Change",
     "FeatureAttribution",
     "StudentOutput",
     "TeacherOutputs",
@@ -41,8 +39,6 @@ __all__ = [
     "annotate",
     "annotate_cells",
     "batch_size_for",
-    "changed_scaling",
-    "changed_teacher",
     "check_adaptable",
     "check_client",
     "check_coverage",
@@ -52,7 +48,6 @@ __all__ = [
     "feature_attribution",
     "features_in_words",
     "find_axes",
-    "find_changes",
     "kind_of",
     "majority_vote",
     "members",

@@ -26,7 +26,6 @@ from plkd.confidence import (
 from plkd.data import Cells, ModalitySpec
 from plkd.inference import run_in_surroundings, run_student, run_teacher
 from plkd.model._embedding import embed_cells
-from plkd.model._profiles import label_profiles, thinned
 from plkd.model._reference import ReferenceTable
 from plkd.module import PLKDModule
 from plkd.nn import InputScaling, Student
@@ -34,6 +33,7 @@ from plkd.presets import Preset, StudentTraining
 from plkd.train import Split, check_converged, cross_fit, make_folds
 from plkd.train._checkpoint import Checkpoint
 from plkd.train._gains import set_gains
+from plkd.train._weights import label_spread
 
 logger = logging.getLogger("plkd")
 
@@ -44,6 +44,9 @@ ALLOWANCE = 0.05
 _MOST_SCORED = 100_000
 #: Of these so many are kept with the model, for its report.
 _MOST_KEPT = 20_000
+#: Cells that the labels' centres are computed from, and how many of each label at least.
+_MOST_CENTRED = 5_000
+_LEAST_OF_A_LABEL = 50
 #: Queries of each size that are made of the cells of a fold.
 _MOST_QUERIES = 4
 #: A set of modalities with fewer held-out cells, and a Teacher with fewer, are not calibrated apart.
@@ -225,7 +228,7 @@ class ConfidenceMixin:
             if distilled:
                 parts[subset] = self._as_sure(parts[subset], found, cells, subset, split)
         note = left_out.note + (f"; one batch: confidence lowered by {allowance:.0%}" if allowance else "")
-        profiles = label_profiles(self._scaling(), cells, split.train, self.module.n_labels)
+        profiles = _profiles(self._scaling(), cells, split.train, self.module.n_labels)
         confidence = Confidence(tuple(cells.modalities), parts, profiles, note)
         self.confidence_ = {"arrays": confidence.to_arrays(), "note": note, "teacher": None}
         if teacher and len(split.validation) >= _LEAST_CELLS:
@@ -281,7 +284,7 @@ def _fold_outputs(
     )
     found = {"cells": held, "logits": run_student(scaling, student, cells, held).logits}
     check_converged(student, found["logits"], "student")
-    profiles = label_profiles(scaling, cells, train, student.head.out_features)
+    profiles = _profiles(scaling, cells, train, student.head.out_features)
     for subset in subsets:
         own = _all_of(cells, subset, held)
         rows, name = np.searchsorted(held, own), "+".join(subset)
@@ -342,8 +345,35 @@ def _centres(
     known = np.isin(cells.labels, cells.labels[_all_of(cells, subset, train)])
     measured = np.stack([cells.measured_in(kind) for kind in subset])
     train = train[np.where(known, measured.all(axis=0), measured.any(axis=0))[train]]
-    some = thinned(train, cells.labels[train])
+    some = _thinned(train, cells.labels[train])
     return fit_centres(run_student(scaling, student, cells.only(*subset), some).latent, cells.labels[some])
+
+
+def _profiles(
+    scaling: Mapping[str, InputScaling], cells: Cells, train: np.ndarray, n_labels: int
+) -> dict[str, np.ndarray]:
+    """Return by modality the mean scaled values of about 5,000 cells by label; of a label without such cells, of all."""
+    found = {}
+    for kind, layer in scaling.items():
+        own = train[cells.measured_in(kind)[train]]
+        spread = label_spread(cells, _thinned(own, cells.labels[own]), kind, layer)
+        if spread is None:
+            found[kind] = np.zeros((n_labels, len(layer.weight)), dtype=np.float32)
+            continue
+        overall = spread.counts @ spread.means / spread.counts.sum()
+        found[kind] = np.tile(overall.astype(np.float32), (n_labels, 1))
+        found[kind][spread.codes] = spread.means
+    return found
+
+
+def _thinned(cells: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return about 5,000 of the cells in the labels' shares, but 50 of each label where there are as many."""
+    step = -(-len(cells) // _MOST_CENTRED)
+    kept = [np.array([], dtype=np.int64)]
+    for label in np.unique(labels):
+        own = cells[labels == label]
+        kept.append(own[:: max(1, min(step, len(own) // _LEAST_OF_A_LABEL))])
+    return np.sort(np.concatenate(kept))
 
 
 def _joined(outputs: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:

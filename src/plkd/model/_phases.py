@@ -12,7 +12,6 @@ import torch
 
 from plkd.data import Cells, ModalitySpec
 from plkd.inference import run_student, run_teacher
-from plkd.model._batches_alike import batches_alike, changed_logits
 from plkd.model._unlabeled import sure_calls
 from plkd.module import PLKDModule
 from plkd.nn import Student
@@ -29,7 +28,6 @@ from plkd.train import (
 from plkd.train._checkpoint import best_weights
 from plkd.train._gains import set_gains
 from plkd.train._plan import phase_length, plan_arguments
-from plkd.train._readings import Batch, Readings
 from plkd.train._sampler import label_prior
 from plkd.train._seeded import new_seed
 
@@ -123,14 +121,9 @@ class PhasesMixin:
         integrates = unlabeled or self.registry["setup_args"]["labels_key"] is None
         between_batches = settings.alignment_weight if integrates and len(np.unique(cells.batch)) > 1 else 0.0
         between_modalities = settings.modality_alignment_weight if len(self._specs) > 1 else 0.0
-        # What the Teacher reads in place of cells of batches that it has learned no label of.
-        module.eval()
-        batches = batches_alike(self._scaling(), module.teacher, cells, split) if unlabeled and distilled else []
         if unlabeled and distilled and settings.self_training is not None:
             asked = np.union1d(split.validation, split.unlabeled)
-            called = sure_calls(
-                self._teacher_logits(cells, asked, batches), cells.labels, split, settings.self_training
-            )
+            called = sure_calls(self._teacher_logits(cells, asked), cells.labels, split, settings.self_training)
             cells = cells.relabelled(np.where(called >= 0, called, cells.labels))
         data = ReferenceData.of(settings, cells, split)
         length = "distillation" if mixed else "student"
@@ -140,9 +133,7 @@ class PhasesMixin:
         pupils = np.union1d(split.unlabeled if guessed else [], [] if mixed else split.train).astype(np.int64)
         logits = None
         if distilled and len(pupils):
-            logits = torch.from_numpy(self._teacher_logits(cells, pupils, batches))
-        readings = Readings(batches, cells.n_obs, self._scaling(), module.teacher) if mixed and batches else None
-        del batches  # of many, with many features, they are large
+            logits = torch.from_numpy(self._teacher_logits(cells, pupils))
         prior = label_prior(cells.labels[split.train], module.n_labels, settings.balance)
         plan = DistillationPlan(
             module,
@@ -156,7 +147,6 @@ class PhasesMixin:
                 modality_alignment_weight=between_modalities,
                 n_steps=n_steps,
                 seed=new_seed() if resumed is None else resumed["seed"],
-                readings=readings,
                 **_done(resumed),
             ),
         )
@@ -166,25 +156,18 @@ class PhasesMixin:
         try:
             self._run(plan, data, settings, epochs, common, resumed)
         finally:
-            # The trainer keeps the plan.
-            plan.forget()
-            plan.readings = None
+            plan.forget()  # the trainer keeps the plan
         module.eval()
         scaling = self._scaling()
         self._set_gains(
             module.student, cells, split, lambda some: run_student(scaling, module.student, cells, some).logits
         )
 
-    def _teacher_logits(self, cells: Cells, asked: np.ndarray, batches: Sequence[Batch]) -> np.ndarray:
+    def _teacher_logits(self, cells: Cells, asked: np.ndarray) -> np.ndarray:
         """Return the Teacher's logits by cell number, shape ``(n_obs, n_labels)``; 0 for cells that it is not asked of."""
         self.module.eval()
         logits = np.zeros((cells.n_obs, self.module.n_labels), dtype=np.float32)
-        of = np.full(cells.n_obs, -1)
-        for i, batch in enumerate(batches):
-            of[batch.cells] = i
-        for i in np.unique(of[asked]):
-            own, changes = asked[of[asked] == i], None if i < 0 else batches[i].changes
-            logits[own] = changed_logits(self._scaling(), self.module.teacher, cells, own, changes)
+        logits[asked] = run_teacher(self._scaling(), self.module.teacher, cells, asked).logits
         return logits
 
     def _run(

@@ -124,10 +124,9 @@ class TrainingMixin(PhasesMixin):
             again. The file is removed at the end. None writes none.
         unlabeled
             The query, or other cells whose labels are not known: they teach the Student alone, as unlabelled cells of the
-            reference do where their batch has no label, by what the Teacher says of them changed as :meth:`adapt` would.
-            In memory, a view or backed; features are matched by name, as in :meth:`predict`. No label of it is read, it is
-            neither changed nor stored. If it has the reference's ``batch_key``, its batches are told apart by it; otherwise
-            it is one batch. None: the reference alone.
+            reference do where their batch has no label. In memory, a view or backed; features are matched by name, as in
+            :meth:`predict`. No label of it is read, it is neither changed nor stored. If it has the reference's ``batch_key``, its batches are told
+            apart by it; otherwise it is one batch. None: the reference alone.
         earlier
             Another labelled data set, with the reference's columns, that trains beside it: for a model that learns on
             (:meth:`load_query_data`), the reference it was trained on before. Cells whose labels the model does not know count as

@@ -156,12 +156,7 @@ class Teacher(nn.Module):
         return torch.cat(columns, dim=1)
 
     def forward(
-        self,
-        x: Mapping[str, Values],
-        present: Mapping[str, Tensor],
-        *,
-        attention: bool = False,
-        offset: Tensor | None = None,
+        self, x: Mapping[str, Values], present: Mapping[str, Tensor], *, attention: bool = False
     ) -> TeacherOutput:
         """Read a mini-batch.
 
@@ -173,12 +168,8 @@ class Teacher(nn.Module):
             By modality, whether each cell was measured in it, bool, shape ``(n_obs,)``.
         attention
             Return the attention weights too. Costs memory ``n_obs x n_tokens^2``.
-        offset
-            What is added to the tokens, shape ``(n_obs, n_tokens, width)``; None: nothing.
         """
         tokens = self.tokens(x)
-        if offset is not None:
-            tokens = tokens + offset.to(tokens.dtype)
         mask = self._mask(present)
         if self.training and self.pattern_dropout > 0:
             n_kept = max(1, round(self.n_tokens * (1 - self.pattern_dropout)))

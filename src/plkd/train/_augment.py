@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import cast
 
 import torch
 from torch import Tensor
 
-from plkd.nn import SparseRows, Values, dense
+from plkd.nn import SparseRows, Values
 from plkd.nn._sparse import dense_above
 
 #: Share of values that are not zero above which mini-batches are mixed with the zeros filled in: two cells share few places, and
@@ -81,24 +80,7 @@ def mix_cells(
     partner = torch.where(alike, partner, torch.arange(n_obs, device=device))
     share = torch.distributions.Beta(alpha, alpha).sample((n_obs,)).to(device)
     share = torch.maximum(share, 1 - share)
-    return mixed_with(x, partner, share), partner, share
-
-
-def mixed_with(x: Mapping[str, Values], partner: Tensor, share: Tensor) -> dict[str, Values]:
-    """Return mixtures of cells and their partners by shares of the cells, as :func:`mix_cells` returns them."""
-    return {name: _mixed(values, partner, share) for name, values in x.items()}
-
-
-def hidden_as(x: Mapping[str, Values], seen: Mapping[str, Values]) -> dict[str, Values]:
-    """Return values with 0 where others, of the same form and with values in the same places, have been set to 0."""
-    hidden: dict[str, Values] = {}
-    for name, values in x.items():
-        other = seen[name]
-        if isinstance(values, SparseRows):
-            hidden[name] = values.with_values(values.values * (cast("SparseRows", other).values != 0))
-        else:
-            hidden[name] = values * (dense(other) != 0)
-    return hidden
+    return {name: _mixed(values, partner, share) for name, values in x.items()}, partner, share
 
 
 def _mixed(values: Values, partner: Tensor, share: Tensor) -> Values:

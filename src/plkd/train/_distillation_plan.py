@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import torch
@@ -17,9 +18,8 @@ from plkd.nn import (
     mean_entropy_loss,
     prior_matching_loss,
 )
-from plkd.train._augment import hidden_as, hide_features, mix_cells, mixed_with
+from plkd.train._augment import hide_features, mix_cells
 from plkd.train._plan import PhasePlan
-from plkd.train._readings import Readings
 from plkd.train._seeded import seed_of, seeded
 
 #: Half precision ends at 65,504.
@@ -41,10 +41,9 @@ class DistillationPlan(PhasePlan):
     """``kd_weight`` * T^2 KL + (1 - ``kd_weight``) * cross-entropy, + self-entropy and alignment terms by their weights.
 
     With ``mixup`` the Student learns what the Teacher says between the cells too: each cell of a mini-batch is mixed with another
-    one, features are hidden, and the Teacher reads what the Student does (function matching, Beyer et al. 2022), or with ``readings``
-    the same mixtures of cells changed. On the training cells themselves a Teacher says hardly more than the labels do. How a
-    mini-batch is mixed follows from its cells and ``seed``: where it comes again
-    (:class:`~plkd.train._sampler.RepeatedSampler`), the Teacher has answered already.
+    one, features are hidden, and the Teacher reads what the Student does (function matching, Beyer et al. 2022). On the training
+    cells themselves a Teacher says hardly more than the labels do. How a mini-batch is mixed follows from its cells and ``seed``:
+    where it comes again (:class:`~plkd.train._sampler.RepeatedSampler`), the Teacher has answered already.
 
     Each modality of a cell learns as if it were the only one, from the cell's label and from what the Teacher sees in all
     modalities. What one says is then right without the others, and joined by adding up. Losses are means over all pairs of
@@ -55,7 +54,7 @@ class DistillationPlan(PhasePlan):
     module
         Its Student learns; the Teacher is not touched.
     teacher_logits
-        The Teacher's logits for the cells, not mixed, shape ``(n_obs, n_labels)``, computed once: they teach where cells are not mixed,
+        The Teacher's logits for the clean cells, shape ``(n_obs, n_labels)``, computed once: they teach where cells are not mixed,
         and stand for the labels of unlabelled cells in the alignment, where the Student's own would confirm themselves. None where
         no Teacher teaches, and where cells are mixed and all have labels.
     prior
@@ -79,8 +78,6 @@ class DistillationPlan(PhasePlan):
         As for the Teacher.
     seed
         What mixtures follow from, ``>= 0``.
-    readings
-        How the Teacher reads cells where they are mixed; None: all as they are.
     **kwargs
         Optimiser, schedule and what is hidden, as in :class:`~plkd.train._plan.PhasePlan`.
     """
@@ -104,7 +101,6 @@ class DistillationPlan(PhasePlan):
         modality_alignment_weight: float,
         label_smoothing: float,
         seed: int = 0,
-        readings: Readings | None = None,
         **kwargs: Any,
     ):
         super().__init__(module, module.student, **kwargs)
@@ -115,7 +111,7 @@ class DistillationPlan(PhasePlan):
         self.entropy, self.entropy_weight = entropy, entropy_weight
         self.alignment_weight, self.modality_alignment_weight = alignment_weight, modality_alignment_weight
         self.label_smoothing = label_smoothing
-        self.seed, self.readings = seed, readings
+        self.seed = seed
         # What the Teacher said of each mini-batch of mixtures, by the seed of these; in half precision, since there is a row
         # for each mixture.
         self.answers: dict[int, Tensor] = {}
@@ -142,7 +138,7 @@ class DistillationPlan(PhasePlan):
         # Dropout keeps changing: only what the Teacher reads comes again.
         drawn = seed_of(self.seed, batch["index"]) if self.mixup > 0 else None
         x, partner, share = self._read(batch, drawn)
-        taught = self._taught(batch, (x, partner, share), drawn)
+        taught = self._taught(batch, x, drawn)
         projected = student.projected(x)
         views = torch.stack([present[name] for name in student.modalities]).nonzero().T
         logits = student.head(torch.stack(student.activated(projected))[views[0], views[1]])
@@ -198,7 +194,7 @@ class DistillationPlan(PhasePlan):
         return linear, logits.float()
 
     @torch.no_grad()
-    def _taught(self, batch: dict[str, Any], read: Read, drawn: int | None) -> Tensor:
+    def _taught(self, batch: dict[str, Any], x: Mapping[str, Values], drawn: int | None) -> Tensor:
         """Return what teaches: logits of shape ``(n_obs, n_labels)``, or none where the labels alone do."""
         if self.kd_weight == 0:
             return self.prior.new_empty(0)
@@ -207,18 +203,10 @@ class DistillationPlan(PhasePlan):
         if drawn in self.answers:
             return self.answers[drawn].float()
         # Lightning puts the whole module into training mode; who teaches does not drop anything.
-        x, offset = (read[0], None) if self.readings is None else self._read_alike(batch, read, self.readings)
-        answer = self.module.teacher.eval()(x, batch["present"], offset=offset).logits.clamp(-_MOST, _MOST).half()
+        answer = self.module.teacher.eval()(x, batch["present"]).logits.clamp(-_MOST, _MOST).half()
         if _repeats(answer.device):
             self.answers[drawn] = answer
         return answer.float()
-
-    def _read_alike(self, batch: dict[str, Any], read: Read, readings: Readings) -> tuple[dict[str, Values], Tensor]:
-        """Return what the Teacher reads in place of mixtures, and what is added to its tokens."""
-        x, partner, share = read
-        changed = readings.changed(self.module.scale(batch), batch["index"])
-        mixed = hidden_as(mixed_with(changed, partner, share), x)
-        return mixed, readings.mixed_offset(batch["index"], partner, share)
 
     def training_loss(  # type: ignore[override]
         self,
