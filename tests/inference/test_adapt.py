@@ -102,6 +102,16 @@ def ratios(annotator: Annotator, query: AnnData) -> np.ndarray:
     return ((annotator._scaling["rna"].weight / annotator.adapt(query)._scaling["rna"].weight) ** 2).numpy()
 
 
+def test_labels_that_no_cell_is_called_by_say_nothing(annotator, make_adata):
+    query, _ = other_protocol(make_adata(300, seed=5))
+    label = query.obs["cell_type"].cat.codes.to_numpy()
+    query = query[(label == 2) | (label == 0) & (np.arange(300) % 2 == 0)].copy()
+    factor, _ = by_hand(annotator, query)
+    assert set(annotator.predict(query)) | set(annotator.adapt(query).predict(query)) == {"type_0", "type_2"}
+    np.testing.assert_allclose(ratios(annotator, query), factor**-2, rtol=1e-3)
+    assert np.abs(np.log(factor)).max() > 0.1
+
+
 def test_annotates_batches_of_very_unlike_genes_better(train):
     """On simulated cells whose genes a batch catches by factors of e^1.2, either way."""
     mdata = datasets.simulate(
