@@ -128,7 +128,7 @@ def main() -> None:
     """Parse the command line and run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--task-file", type=Path, default=TASK_FILE, help="default: the tasks.toml beside this script")
-    parser.add_argument("--tasks", nargs="+", help="names from the task file; default: all")
+    parser.add_argument("--tasks", nargs="+", help="names from the task file, or NAME@MODALITY; default: all")
     parser.add_argument(
         "--methods", nargs="+", choices=METHODS, default=["SVM", "LR-hvg2000", "plkd"], metavar="METHOD"
     )
@@ -138,12 +138,13 @@ def main() -> None:
     quiet(logger)
 
     specs = read_specs(args.task_file)
-    unknown = set(args.tasks or ()) - {spec.name for spec in specs}
+    names = [(spec.name, recorded_name(spec.name, spec)) for spec in specs]
+    unknown = set(args.tasks or ()).difference(*names)
     if unknown:
-        parser.error(
-            f"no such task: {', '.join(sorted(unknown))}; {args.task_file} has {', '.join(s.name for s in specs)}"
-        )
-    run([s for s in specs if not args.tasks or s.name in args.tasks], args.methods, args.seeds, args.out)
+        known = ", ".join(recorded for _, recorded in names)
+        parser.error(f"no such task: {', '.join(sorted(unknown))}; {args.task_file} has {known}")
+    chosen = [spec for spec, own in zip(specs, names, strict=True) if not args.tasks or set(own) & set(args.tasks)]
+    run(chosen, args.methods, args.seeds, args.out)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 from anndata import AnnData
+from benchmarks.annotation import run
 from benchmarks.annotation.few import thinned
 from benchmarks.annotation.prediction import Cells, Prediction
 from benchmarks.annotation.run import append, check_columns
@@ -179,3 +180,33 @@ def test_panels_are_the_tasks_of_one_modality_that_count():
 def test_a_panel_of_several_modalities_is_refused():
     with pytest.raises(ValueError, match="n_genes of 'own' is 5, of several modalities; expected one"):
         Spec("own", "random", ("own.h5mu",), modalities={"rna_layer": "rna"}, n_genes=5)
+
+
+@pytest.mark.parametrize(
+    ("tasks", "expected"),
+    [
+        (["one", "two@rna"], ["one@", "two@rna"]),
+        (["two"], ["two@rna", "two@atac"]),
+        ([], ["one@", "two@rna", "two@atac"]),
+    ],
+)
+def test_a_task_is_named_alone_or_with_its_modality(tmp_path, monkeypatch, tasks, expected):
+    entries = [("one", ""), ("two", "rna"), ("two", "atac")]
+    told = "".join(f'[[task]]\nname = "{n}"\nsplit = "random"\nfiles = ["f"]\nmodality = "{m}"\n' for n, m in entries)
+    (tmp_path / "tasks.toml").write_text(told)
+    monkeypatch.setattr(
+        "sys.argv", ["run", "--task-file", str(tmp_path / "tasks.toml"), *(["--tasks", *tasks] if tasks else [])]
+    )
+    ran = []
+    monkeypatch.setattr(run, "run", lambda specs, *_: ran.extend(f"{s.name}@{s.modality}" for s in specs))
+    run.main()
+    assert ran == expected
+
+
+def test_an_unknown_modality_of_a_task_is_refused_with_those_there_are(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["run", "--tasks", "cortex-multiome@protein", "pbmc-cite"])
+    with pytest.raises(SystemExit):
+        run.main()
+    told = capsys.readouterr().err
+    assert "no such task: cortex-multiome@protein;" in told
+    assert "cortex-multiome@rna, cortex-multiome@atac" in told
