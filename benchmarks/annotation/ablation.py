@@ -77,7 +77,7 @@ def specs() -> list[Spec]:
 def compared(out: Path, levels: list[Level], n_boot: int) -> pd.DataFrame:
     """Return a line per level that has run on all tasks: differences to the defaults with intervals, and the ratio of times."""
     rows, cells = table.read_results(out)
-    tasks = [f"{s.name}@{s.modality}" if s.modality else s.name for s in specs()]
+    tasks = [spec.full_name for spec in specs()]
     times = rows.pivot_table(index=["task", "fold", "seed"], columns="method", values="fit_s")
     lines = []
     for level in levels[1:]:

@@ -15,12 +15,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from benchmarks.annotation.methods import METHODS
 from benchmarks.annotation.prediction import Cells
-from benchmarks.annotation.run import append, applies, check_columns
-from benchmarks.annotation.tasks import Task, folds, read_specs
+from benchmarks.annotation.run import append, applies, check_columns, read_rows
+from benchmarks.annotation.tasks import Task, folds, named, read_specs
 from benchmarks.quiet import quiet
 
 logger = logging.getLogger("benchmarks.annotation")
@@ -64,21 +63,19 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("few.csv"))
     args = parser.parse_args()
     specs = [spec for spec in read_specs() if not spec.modalities and spec.modality in ("", "rna")]
-    unknown = set(args.tasks) - {spec.name for spec in specs}
-    if unknown:
-        parser.error(f"no such task: {', '.join(sorted(unknown))}; there are {', '.join(s.name for s in specs)}")
+    specs = named(parser, specs, args.tasks)
     quiet()
     check_columns(args.out, COLUMNS)
     done = set()
     if args.out.exists():
-        done = set(pd.read_csv(args.out)[KEYS].itertuples(index=False, name=None))
+        done = set(read_rows(args.out)[KEYS].itertuples(index=False, name=None))
     for spec in specs:
-        for task in folds(spec) if spec.name in args.tasks else ():
+        for task in folds(spec):
             for seed in args.seeds:
                 for n_cells in args.cells:
                     for row in rows(task, n_cells, seed, args.methods, done):
                         append(args.out, row, COLUMNS)
-    table = pd.read_csv(args.out)
+    table = read_rows(args.out)
     by_task = table.groupby(["task", "method", "cells_per_label", "seed"])["macro_f1"].mean()
     print(by_task.groupby(["task", "method", "cells_per_label"]).mean().unstack().round(3).to_string())
 

@@ -11,10 +11,10 @@ from __future__ import annotations
 import argparse
 
 import pandas as pd
-from sklearn.metrics import f1_score
 
 import plkd
 from benchmarks.annotation import ours
+from benchmarks.annotation.query import macro_f1
 from benchmarks.annotation.tasks import TASK_FILE, folds, read_specs
 from benchmarks.quiet import quiet
 
@@ -35,7 +35,7 @@ def main() -> None:
                 model = ours.fit(task, seed, patterns=patterns, preset=UNCALIBRATED)
                 for network in ("student", "teacher"):
                     labels = model.predict(task.query, model=network).astype(str)
-                    score = f1_score(task.truth, labels, average="macro")
+                    score = macro_f1(task.truth, labels)
                     scores.append((task.fold, seed, patterns or "learned", network, len(model.patterns), score))
                 table = plkd.interpret.agreement(model, task.query).assign(
                     fold=task.fold, seed=seed, patterns=patterns or "learned"

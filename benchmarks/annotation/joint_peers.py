@@ -15,6 +15,7 @@ import pandas as pd
 import scanpy as sc
 import scipy.sparse as sp
 import scvi
+from sklearn.metrics import pairwise_distances
 from sklearn.neighbors import KNeighborsClassifier
 
 from benchmarks.annotation.prediction import Prediction
@@ -91,7 +92,11 @@ def multivi(task: Task, seed: int) -> dict[str, Prediction]:
 
 
 def weighted_neighbours(task: Task, seed: int) -> dict[str, Prediction]:
-    """Weighted nearest neighbours by muon on principal components (of peaks: of TF-IDF) of reference and query."""
+    """Nearest reference cells by muon's weights of the modalities, on principal components (of peaks: of TF-IDF) of reference and query.
+
+    Squared distances of each modality's components, of unit length, are added up with the weights of the query's cell. Neighbours among all
+    cells, as muon finds them, would be cells of the query alone where batches lie apart, and say nothing.
+    """
     start = perf_counter()
     both = joined(task)
     for argument, name in task.spec.modalities.items():
@@ -105,12 +110,17 @@ def weighted_neighbours(task: Task, seed: int) -> dict[str, Prediction]:
             sc.pp.normalize_total(adata, target_sum=1e4)
             sc.pp.log1p(adata)
         sc.pp.pca(adata, n_comps=min(30, adata.n_vars - 1), random_state=seed)
-        sc.pp.neighbors(adata, random_state=seed)
-    mu.pp.neighbors(both, random_state=seed)
-    weights = both.obsp["connectivities"][task.reference.n_obs :, : task.reference.n_obs]
+        mu.pp.l2norm(adata, rep="X_pca")
+        sc.pp.neighbors(adata, use_rep="X_pca", random_state=seed)
+    mu.pp.neighbors(both, random_state=seed, add_weights_to_modalities=True)
+    distances = np.zeros((task.query.n_obs, task.reference.n_obs))
+    for adata in both.mod.values():
+        known, asked = np.split(adata.obsm["X_pca"], [task.reference.n_obs])
+        weight = adata.obs["mod_weight"].to_numpy()[task.reference.n_obs :]
+        distances += weight[:, None] * pairwise_distances(asked, known, metric="sqeuclidean")
     fitted = perf_counter()
     names, codes = np.unique(task.labels, return_inverse=True)
-    votes = np.asarray(weights @ np.eye(len(names))[codes]) + 1e-9
-    probabilities = pd.DataFrame(votes / votes.sum(axis=1, keepdims=True), task.query.obs_names, names)
-    labels = names[votes.argmax(axis=1)]
-    return {"wnn": Prediction(labels, probabilities, fitted - start, perf_counter() - fitted)}
+    nearest = distances.argsort(axis=1)[:, :N_NEIGHBOURS]
+    votes = np.eye(len(names))[codes][nearest].mean(axis=1)
+    probabilities = pd.DataFrame(votes, task.query.obs_names, names)
+    return {"wnn": Prediction(names[votes.argmax(axis=1)], probabilities, fitted - start, perf_counter() - fitted)}

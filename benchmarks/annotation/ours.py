@@ -44,6 +44,8 @@ def answers(
 ) -> dict[str, Prediction]:
     """Fit once and ask the Student and, where it was trained, the Teacher; if ``adapted`` the Student adapted to the query too.
 
+    References of too few cells are not calibrated, and cannot be adapted.
+
     All count the seconds of the whole fit.
     """
     start = perf_counter()
@@ -54,7 +56,7 @@ def answers(
         if suffix and not teacher:
             continue
         answers[name + suffix] = _ask(model, task, fit_s, model=network)
-    if adapted:
+    if adapted and model.confidence_ is not None:
         start = perf_counter()
         annotator = model.adapt(task.query)
         answers[f"{name}-adapted"] = _ask(annotator, task, fit_s + perf_counter() - start)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import anndata as ad
 import mudata as md
@@ -145,9 +147,9 @@ def celltypist(task: Task, seed: int) -> dict[str, Prediction]:
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         with np.load(paths[2]) as found:
             probabilities = pd.DataFrame(found["probabilities"], task.query.obs_names, found["names"])
-            seconds = found["seconds"]
+            seconds, memory = found["seconds"], float(found["peak_mib"])
     labels = probabilities.columns.to_numpy().astype(str)[probabilities.to_numpy().argmax(axis=1)]
-    return {"CellTypist": Prediction(labels, probabilities, float(seconds[0]), float(seconds[1]))}
+    return {"CellTypist": Prediction(labels, probabilities, float(seconds[0]), float(seconds[1]), memory)}
 
 
 def fit_scvi(adata: ad.AnnData, labels_key: str, batch_key: str, seed: int):
@@ -156,9 +158,7 @@ def fit_scvi(adata: ad.AnnData, labels_key: str, batch_key: str, seed: int):
 
     scvi.settings.seed = seed
     scvi.model.SCVI.setup_anndata(adata, batch_key=batch_key, labels_key=labels_key)
-    vae = scvi.model.SCVI(adata, n_layers=2, n_latent=30, gene_likelihood="nb")
-    vae.train(train_size=0.9, enable_progress_bar=False, **_no_single_cell(adata))
-    return vae
+    return trained(lambda: scvi.model.SCVI(adata, n_layers=2, n_latent=30, gene_likelihood="nb"))
 
 
 def fit_scanvi(adata: ad.AnnData, labels_key: str, batch_key: str, seed: int):
@@ -166,16 +166,26 @@ def fit_scanvi(adata: ad.AnnData, labels_key: str, batch_key: str, seed: int):
     import scvi
 
     vae = fit_scvi(adata, labels_key, batch_key, seed)
-    model = scvi.model.SCANVI.from_scvi_model(vae, unlabeled_category=UNLABELLED)
-    model.train(
-        max_epochs=20, train_size=0.9, n_samples_per_label=100, enable_progress_bar=False, **_no_single_cell(adata)
+    model = trained(
+        lambda: scvi.model.SCANVI.from_scvi_model(vae, unlabeled_category=UNLABELLED),
+        max_epochs=20,
+        n_samples_per_label=100,
     )
     return vae, model
 
 
-def _no_single_cell(adata: ad.AnnData) -> dict[str, int]:
-    """Return a size of mini-batches that leaves none of one cell, which stops batch norm."""
-    return {"batch_size": next(n for n in (128, 127, 126, 125) if round(adata.n_obs * 0.9) % n != 1)}
+def trained(make: Callable[[], Any], **kwargs: Any) -> Any:
+    """Train a model of scvi-tools, anew with smaller mini-batches where these leave one of a single cell, which stops batch norm."""
+    for batch_size in range(128, 120, -1):
+        model = make()
+        try:
+            model.train(train_size=0.9, batch_size=batch_size, enable_progress_bar=False, **kwargs)
+        except ValueError as error:
+            if "more than 1 value per channel" not in str(error):
+                raise
+        else:
+            return model
+    raise ValueError("Mini-batches of 121 to 128 cells each leave one of a single cell.")
 
 
 def scanvi(task: Task, seed: int) -> dict[str, Prediction]:

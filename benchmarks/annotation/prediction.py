@@ -17,6 +17,9 @@ TRANSDUCTIVE = (
     "plkd-transductive",
     "plkd-transductive-teacher",
     "scanvi",
+    "totalvi+knn",
+    "multivi+knn",
+    "wnn",
 )
 
 
@@ -32,12 +35,15 @@ class Prediction:
         Cells x labels, or None where the method has none.
     fit_s, predict_s
         Seconds, preparation of the reference and of the query included.
+    peak_mib
+        Memory at most, where another process does the work; NaN: that of this process, which whoever asks for the answer measures.
     """
 
     labels: np.ndarray
     probabilities: pd.DataFrame | None
     fit_s: float
     predict_s: float
+    peak_mib: float = float("nan")
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,18 @@ import argparse
 import csv
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
+
 from benchmarks.annotation.methods import DETERMINISTIC, METHODS, NEEDS, UNIMODAL, Method
 from benchmarks.annotation.prediction import Cells, Prediction, cells_path
-from benchmarks.annotation.tasks import TASK_FILE, Spec, Task, folds, read_specs
+from benchmarks.annotation.tasks import TASK_FILE, Spec, Task, folds, named, read_specs
 from benchmarks.quiet import quiet
+from benchmarks.speed.measure import forget_peak, peak_mib
 
 logger = logging.getLogger("benchmarks.annotation")
 
@@ -34,6 +39,7 @@ COLUMNS = (
     "accuracy_parents",
     "macro_f1_worst_batch",
     "calibration_error",
+    "peak_mib",
     "versions",
 )
 
@@ -62,8 +68,15 @@ def done(out: Path) -> set[tuple[str, ...]]:
         return {tuple(row[k] for k in KEYS) for row in csv.DictReader(file)}
 
 
+def read_rows(out: Path) -> pd.DataFrame:
+    """Read a results file; names stay text, even those that look like numbers or like nothing."""
+    return pd.read_csv(out, dtype=dict.fromkeys(("task", "fold", "method"), str), keep_default_na=False, na_values=[""])
+
+
 def check_columns(out: Path, columns: Iterable[str] = COLUMNS) -> None:
-    """Refuse a results file that lacks columns or has others; a new or empty one has none yet."""
+    """Refuse a results file that lacks columns or has others, or has the name of its folder; a new or empty one has none yet."""
+    if not out.suffix:
+        raise ValueError(f"{out} is where single cells go. Fix: `--out {out}.csv`.")
     if not out.exists() or not out.stat().st_size:
         return
     with out.open(newline="") as file:
@@ -88,7 +101,7 @@ def record(out: Path, task: Task, method: str, seed: int, prediction: Prediction
     cells = Cells.of(task.truth, prediction, task.query.obs[task.spec.batch_key].to_numpy().astype(str))
     cells.save(cells_path(out, task.spec.name, task.fold, method, seed))
     row = {"task": task.spec.name, "fold": task.fold, "method": method, "seed": seed, **cells.scores(task.spec.parents)}
-    row |= {"fit_s": prediction.fit_s, "predict_s": prediction.predict_s}
+    row |= {"fit_s": prediction.fit_s, "predict_s": prediction.predict_s, "peak_mib": prediction.peak_mib}
     row |= {"n_ref": task.reference.n_obs, "n_query": task.query.n_obs, "versions": versions()}
     append(out, row)
     logger.info(
@@ -117,11 +130,19 @@ def run(
                     key = (spec.name, task.fold, recorded_name(method, spec), str(seed))
                     if key in finished:
                         continue
-                    for name, prediction in known[method](task, seed).items():
+                    for name, prediction in _measured(known[method], task, seed).items():
                         key = (spec.name, task.fold, recorded_name(name, spec), str(seed))
                         if name in methods and key not in finished:
                             record(out, task, recorded_name(name, spec), seed, prediction)
                             finished.add(key)
+
+
+def _measured(method: Method, task: Task, seed: int) -> dict[str, Prediction]:
+    """Return the answers with the memory that they took at most, over what was held before; of one fit they share it."""
+    before = forget_peak()
+    answers = method(task, seed)
+    memory = peak_mib() - before
+    return {name: a if np.isfinite(a.peak_mib) else replace(a, peak_mib=memory) for name, a in answers.items()}
 
 
 def main() -> None:
@@ -137,14 +158,7 @@ def main() -> None:
     args = parser.parse_args()
     quiet(logger)
 
-    specs = read_specs(args.task_file)
-    names = [(spec.name, recorded_name(spec.name, spec)) for spec in specs]
-    unknown = set(args.tasks or ()).difference(*names)
-    if unknown:
-        known = ", ".join(recorded for _, recorded in names)
-        parser.error(f"no such task: {', '.join(sorted(unknown))}; {args.task_file} has {known}")
-    chosen = [spec for spec, own in zip(specs, names, strict=True) if not args.tasks or set(own) & set(args.tasks)]
-    run(chosen, args.methods, args.seeds, args.out)
+    run(named(parser, read_specs(args.task_file), args.tasks), args.methods, args.seeds, args.out)
 
 
 if __name__ == "__main__":

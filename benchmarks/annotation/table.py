@@ -2,13 +2,14 @@
 
     python -m benchmarks.annotation.table results.csv --versus plkd --out table
 
-writes ``table.csv``, ``table_differences.csv`` and ``table.md``. Scores are averaged over seeds and folds of a task, then
-over tasks. A method is averaged over tasks only if it has them all.
+writes ``table.csv``, ``table_labels.csv`` (recall and F1 of each label), ``table_differences.csv`` and ``table.md``. Scores are averaged over seeds
+and folds of a task, then over tasks. A method is averaged over folds only if it has all that others have, over tasks only if it has them all.
 """
 
 from __future__ import annotations
 
 import argparse
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,8 @@ import pandas as pd
 
 from benchmarks.annotation.bootstrap import paired_differences
 from benchmarks.annotation.prediction import TRANSDUCTIVE, Cells, cells_path
-from benchmarks.annotation.scores import f1_per_label, macro_f1
+from benchmarks.annotation.run import read_rows
+from benchmarks.annotation.scores import confusion, f1_per_label, macro_f1
 from benchmarks.annotation.tasks import TASK_FILE, read_specs
 
 RARE_BELOW = 10
@@ -32,18 +34,28 @@ SCORES = (
     "calibration_error",
     "fit_s",
     "predict_s",
+    "peak_mib",
 )
-DIGITS = {"fit_s": 1, "predict_s": 2}
+DIGITS = {"fit_s": 1, "predict_s": 2, "peak_mib": 0}
 
 
 def read_results(path: Path) -> tuple[pd.DataFrame, dict[tuple, Cells]]:
     """Read the rows and the single cells; ``SVM@rna`` on a task becomes ``SVM`` on ``<task>@rna``."""
-    rows = pd.read_csv(path)
+    rows = read_rows(path)
     keys = ["task", "fold", "method", "seed"]
+    if rows.duplicated(keys).any():
+        twice = rows.loc[rows.duplicated(keys), keys].iloc[0].to_dict()
+        raise ValueError(f"{path} holds {twice} more than once. Fix: leave one of these rows.")
     stored = {key: cells_path(path, *key) for key in rows[keys].itertuples(index=False, name=None)}
     parts = rows["method"].str.partition("@")
     rows["task"], rows["method"] = rows["task"] + parts[1] + parts[2], parts[0]
     renamed = rows[keys].itertuples(index=False, name=None)
+    lost = [str(p) for p in stored.values() if not p.exists()]
+    if lost:
+        warnings.warn(
+            f"{len(lost)} of {len(stored)} rows have no single cells, e.g. {lost[0]}: differences leave them out.",
+            stacklevel=2,
+        )
     return rows, {key: Cells.load(p) for key, p in zip(renamed, stored.values(), strict=True) if p.exists()}
 
 
@@ -78,8 +90,32 @@ def add_rare(rows: pd.DataFrame, cells: dict[tuple, Cells]) -> pd.DataFrame:
     return rows
 
 
+def of_labels(cells: dict[tuple, Cells]) -> pd.DataFrame:
+    """Return recall and F1 of each label in the queries of a task, folds pooled, mean over seeds; ``n_cells`` of a seed."""
+    parts: dict[tuple, list[tuple[np.ndarray, np.ndarray]]] = {}
+    for (task, _, method, seed), c in cells.items():
+        parts.setdefault((task, method, seed), []).append((c.names[c.truth], c.names[c.predicted]))
+    frames = []
+    for key, pairs in parts.items():
+        truth, predicted = (np.concatenate(side) for side in zip(*pairs, strict=True))
+        names, codes = np.unique(np.concatenate([truth, predicted]), return_inverse=True)
+        matrix = confusion(codes[: len(truth)], codes[len(truth) :], len(names))
+        n_cells = matrix.sum(axis=1)
+        own = {"label": names, "n_cells": n_cells, "recall": matrix.diagonal() / np.maximum(n_cells, 1)}
+        frame = pd.DataFrame(own | {"f1": f1_per_label(matrix)})[n_cells > 0]
+        frames.append(frame.assign(**dict(zip(("task", "method", "seed"), key, strict=True))))
+    if not frames:
+        return pd.DataFrame(columns=["task", "method", "label", "n_cells", "recall", "f1"])
+    return pd.concat(frames).groupby(["task", "method", "label"])[["n_cells", "recall", "f1"]].mean().reset_index()
+
+
 def summarise(rows: pd.DataFrame, average_over: list[str]) -> pd.DataFrame:
-    """Average over seeds and folds within tasks, then over tasks; one line per method and task."""
+    """Average over seeds and folds within tasks, then over tasks; one line per method and task.
+
+    A method that lacks folds of a task which others have has no line for it: folds differ more than methods do.
+    """
+    own = rows.groupby(["method", "task"])["fold"].transform("nunique")
+    rows = rows[own == rows.groupby("task")["fold"].transform("nunique")]
     columns = [c for c in SCORES if c in rows]
     folds = rows.groupby(["method", "task", "fold"])[columns].mean()
     tasks = folds.groupby(["method", "task"]).mean()
@@ -100,7 +136,7 @@ def wide(table: pd.DataFrame, score: str, tasks: list[str]) -> str:
     frame = table.pivot(index="method", columns="task", values=score).reindex(columns=tasks)
     if frame.isna().all(axis=None):
         return ""
-    ascending = score in ("calibration_error", "fit_s", "predict_s")
+    ascending = score in ("calibration_error", "fit_s", "predict_s", "peak_mib")
     order = MEAN if MEAN in frame and frame[MEAN].notna().any() else tasks[0]
     frame = frame.sort_values(order, ascending=ascending)
     sees_query = frame.index.isin(TRANSDUCTIVE)
@@ -150,12 +186,13 @@ def main() -> None:
     rows, cells = read_results(args.results)
     rows = add_rare(rows, cells)
     specs = read_specs(args.task_file)
-    left_out = {f"{s.name}@{s.modality}" if s.modality else s.name for s in specs if not s.in_average}
+    left_out = {spec.full_name for spec in specs if not spec.in_average}
     tasks = list(dict.fromkeys(rows["task"]))
     counted = [t for t in tasks if t not in left_out]
     average_over = args.average or counted or tasks
     table = summarise(rows, average_over)
     table.to_csv(f"{args.out}.csv", index=False)
+    of_labels(cells).round(4).to_csv(f"{args.out}_labels.csv", index=False)
     text = f"# {args.results.name}\n\nMean over tasks: {', '.join(average_over)}.\n"
     text += "".join(wide(table, score, [*tasks, MEAN]) for score in SCORES if score in table)
 

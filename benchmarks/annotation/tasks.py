@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -51,10 +52,17 @@ class Spec:
     in_average: bool = True
 
     def __post_init__(self) -> None:
+        if self.split not in SPLITS:
+            raise ValueError(f"split of {self.name!r} is {self.split!r}; expected one of {', '.join(SPLITS)}.")
         if self.n_genes and self.modalities:
             raise ValueError(
                 f"n_genes of {self.name!r} is {self.n_genes}, of several modalities; expected one (modality)."
             )
+
+    @property
+    def full_name(self) -> str:
+        """The name that tables give the task: with its modality, where the file holds several."""
+        return f"{self.name}@{self.modality}" if self.modality else self.name
 
 
 @dataclass(frozen=True)
@@ -101,6 +109,15 @@ def read_specs(path: Path = TASK_FILE) -> list[Spec]:
     return [Spec(**{k: tuple(v) if isinstance(v, list) else v for k, v in entry.items()}) for entry in entries]
 
 
+def named(parser: argparse.ArgumentParser, specs: list[Spec], names: Sequence[str] | None) -> list[Spec]:
+    """Return the tasks of these names, or names with modalities; all for None. A name that there is not is an error of the command line."""
+    known = {name for spec in specs for name in (spec.name, spec.full_name)}
+    if unknown := sorted(set(names or ()) - known):
+        there = ", ".join(dict.fromkeys(spec.full_name for spec in specs))
+        parser.error(f"no such task: {', '.join(unknown)}; there are {there}")
+    return [spec for spec in specs if names is None or {spec.name, spec.full_name} & set(names)]
+
+
 def _read(spec: Spec, name: str) -> ad.AnnData | md.MuData:
     """Read one file as raw counts, with labels and batches as strings and without the cells to be dropped."""
     if spec.modalities:
@@ -118,7 +135,8 @@ def _read(spec: Spec, name: str) -> ad.AnnData | md.MuData:
         modality = ad.read_h5ad(path)
         columns = modality.obs[keys]
     counts = sp.csr_matrix(modality.X, dtype=np.float32)
-    adata = ad.AnnData(counts, obs=columns.astype(str), var=modality.var[[]])
+    labelled = columns[spec.labels_key].notna().to_numpy()
+    adata = ad.AnnData(counts[labelled], obs=columns[labelled].astype(str), var=modality.var[[]])
     adata.obs[spec.labels_key] = adata.obs[spec.labels_key].replace(spec.rename_labels)
     if spec.capitals:
         adata.var_names = adata.var_names.str.upper()
@@ -140,7 +158,8 @@ def _read_joint(spec: Spec, name: str) -> md.MuData:
     joint = md.MuData(tables)
     for key in (spec.labels_key, spec.batch_key):
         joint.obs[key] = mdata.obs[key].astype(str)
-    return joint[~joint.obs[spec.labels_key].isin(spec.drop_labels).to_numpy()].copy()
+    kept = mdata.obs[spec.labels_key].notna() & ~joint.obs[spec.labels_key].isin(spec.drop_labels)
+    return joint[kept.to_numpy()].copy()
 
 
 def _task(spec: Spec, fold: str, reference: Any, query: Any) -> Task:

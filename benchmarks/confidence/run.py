@@ -27,7 +27,7 @@ import scvi
 
 from benchmarks.annotation import peers
 from benchmarks.annotation.prediction import Prediction
-from benchmarks.annotation.tasks import Task, folds, read_specs
+from benchmarks.annotation.tasks import Spec, Task, folds, named, read_specs
 from benchmarks.quiet import quiet
 from plkd import PLKD
 
@@ -121,11 +121,9 @@ def held_back(task: Task) -> Task:
     return replace(task, reference=task.reference[~chosen].copy(), query=query, truth=task.labels[chosen])
 
 
-def runs(names: list[str], *, held_out_types: bool) -> Iterator[tuple[Task, str]]:
+def runs(specs: list[Spec], *, held_out_types: bool) -> Iterator[tuple[Task, str]]:
     """Yield folds of tasks and the type that is held out, empty for none."""
-    for spec in read_specs():
-        if spec.name not in names or spec.modalities or spec.modality not in ("", "rna"):
-            continue
+    for spec in specs:
         tasks = list(folds(spec))
         pairs = types_to_hold_out(tasks) if held_out_types else [(task, "") for task in tasks]
         for task, held_out in pairs:
@@ -142,9 +140,11 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--out", type=Path, default=Path("confidence"))
     args = parser.parse_args()
+    specs = [spec for spec in read_specs() if not spec.modalities and spec.modality in ("", "rna")]
+    specs = named(parser, specs, args.tasks)
     quiet(logger)
     args.out.mkdir(parents=True, exist_ok=True)
-    for task, held_out in runs(args.tasks, held_out_types=args.held_out_types):
+    for task, held_out in runs(specs, held_out_types=args.held_out_types):
         if args.held_back:
             task = held_back(task)
         for seed in args.seeds:

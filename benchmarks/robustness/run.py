@@ -24,7 +24,7 @@ from benchmarks.annotation.prediction import Cells, Prediction
 from benchmarks.annotation.run import versions
 from benchmarks.annotation.scores import macro_f1
 from benchmarks.annotation.table import RARE_BELOW
-from benchmarks.annotation.tasks import TASK_FILE, Spec, Task, folds, panel, read_specs
+from benchmarks.annotation.tasks import TASK_FILE, Spec, Task, folds, named, panel, read_specs
 from benchmarks.quiet import quiet
 from benchmarks.robustness import genes, noise
 from plkd.align import PANEL
@@ -150,12 +150,11 @@ def _names(method: str) -> tuple[str, ...]:
     return (method, ALSO[method]) if method in ALSO else (method,)
 
 
-def _tasks(args: argparse.Namespace) -> Iterator[Task]:
-    for spec in read_specs(args.task_file):
-        if spec.name in args.tasks and spec.in_average:
-            for task in folds(spec):
-                if not args.folds or task.fold in args.folds:
-                    yield task
+def _tasks(specs: list[Spec], chosen: list[str] | None) -> Iterator[Task]:
+    for spec in specs:
+        for task in folds(spec):
+            if not chosen or task.fold in chosen:
+                yield task
 
 
 def main() -> None:
@@ -177,12 +176,14 @@ def main() -> None:
         parser.error(
             f"--panels {min(args.panels)}: a query of fewer than {PANEL} genes is refused. Fix: --panels {PANEL}."
         )
+    specs = [spec for spec in read_specs(args.task_file) if not spec.modalities and spec.in_average]
+    specs = named(parser, specs, args.tasks)
     quiet(logger)
 
     kinds = [kind for kind in noise.NOISE if kind in args.what or "noise" in args.what]
     results = Results.at(args.out)
     for seed in args.seeds:
-        for task in _tasks(args):
+        for task in _tasks(specs, args.folds):
             cases: list[tuple[str, float | int]] = [("genes", rate) for rate in args.rates if "genes" in args.what]
             cases += [("panel", n) for n in args.panels if "panel" in args.what]
             if cases:

@@ -1,9 +1,9 @@
 """Tables of a results file: points of macro-F1 lost by method, and the curve over missing genes.
 
-    python -m benchmarks.robustness.table robustness.csv --out robustness
+    python -m benchmarks.robustness.table robustness.csv --out losses
 
-writes ``robustness_tasks.csv`` (per task), ``robustness.csv`` (over tasks), ``robustness.md`` and, with genes in the file,
-``robustness_genes.png``. A loss is that of a fold and seed against the same method, fold and seed with nothing spoilt; it is
+writes ``losses_tasks.csv`` (per task), ``losses.csv`` (over tasks), ``losses.md`` and, with genes in the file,
+``losses_genes.png``. A loss is that of a fold and seed against the same method, fold and seed with nothing spoilt; it is
 averaged over folds and seeds of a task, then over tasks. The spread is the standard deviation over seeds of that average,
 empty for one seed. Only cases of a task that every method has are counted.
 """

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from time import perf_counter
 
+_STATUS, _FORGET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
 
 def in_turn(things: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, list[float]]:
     """Return the seconds of each thing, done in turn so that a machine that slows down slows them all; a first round is not counted."""
@@ -37,9 +39,16 @@ def ratio(seconds: Mapping[str, list[float]], one: str, other: str) -> float:
 
 
 def peak_mib() -> float:
-    """Return the highest resident memory of this process so far."""
-    status = Path("/proc/self/status")
-    if status.exists():
+    """Return the highest resident memory of this process so far, or since ``forget_peak``."""
+    if _STATUS.exists():
         # Not getrusage: on Linux a child's begins with what its parent held.
-        return int(status.read_text().split("VmHWM:")[1].split()[0]) / 1024
+        return int(_STATUS.read_text().split("VmHWM:")[1].split()[0]) / 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # bytes on macOS
+
+
+def forget_peak() -> float:
+    """Let ``peak_mib`` begin anew, on Linux; return the memory that is held now, elsewhere its peak so far."""
+    if not _FORGET.exists():
+        return peak_mib()
+    _FORGET.write_text("5")
+    return peak_mib()

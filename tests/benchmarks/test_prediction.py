@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from anndata import AnnData
-from benchmarks.annotation import run
+from benchmarks.annotation import ours, run
 from benchmarks.annotation.few import thinned
 from benchmarks.annotation.prediction import Cells, Prediction
 from benchmarks.annotation.run import append, check_columns
@@ -16,6 +18,7 @@ from benchmarks.integration.hidden import hide
 from sklearn.metrics import accuracy_score, f1_score
 
 import plkd
+from plkd import presets
 
 LABELS = np.array(["CD4", "CD8", "B", "NK"])
 PARENTS = {"CD4": "T", "CD8": "T"}
@@ -210,3 +213,63 @@ def test_an_unknown_modality_of_a_task_is_refused_with_those_there_are(monkeypat
     told = capsys.readouterr().err
     assert "no such task: cortex-multiome@protein;" in told
     assert "cortex-multiome@rna, cortex-multiome@atac" in told
+
+
+def test_results_are_not_named_like_the_folder_of_their_cells(tmp_path):
+    with pytest.raises(ValueError, match=r"own is where single cells go. Fix: `--out .*own\.csv`"):
+        run.run([], [], [0], tmp_path / "own")
+
+
+def test_cells_without_a_label_take_no_part(tmp_path, monkeypatch):
+    monkeypatch.setenv("PLKD_DATA", str(tmp_path))
+    adata = AnnData(np.ones((6, 3), dtype=np.float32))
+    adata.obs["cell_type"] = pd.Categorical(["a", None, "b", "a", "b", None])
+    adata.obs["batch"] = ["x"] * 3 + ["y"] * 3
+    adata.write_h5ad(tmp_path / "own.h5ad")
+    of_x, of_y = folds(Spec("own", "leave-one-batch-out", ("own.h5ad",)))
+    assert of_x.truth.tolist() == ["a", "b"]
+    assert of_x.reference.obs_names.tolist() == ["3", "4"]
+    assert of_y.labels.tolist() == ["a", "b"]
+
+
+def test_a_split_that_there_is_not_is_refused():
+    with pytest.raises(ValueError, match="split of 'own' is 'odd'; expected one of leave-one-batch-out, "):
+        Spec("own", "odd", ())
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="memory is measured anew on Linux alone")
+def test_memory_is_that_of_the_method_unless_it_says_its_own(tmp_path, monkeypatch):
+    reference = AnnData(np.ones((4, 2), dtype=np.float32))
+    reference.obs["cell_type"], reference.obs["batch"] = list("abab"), "x"
+    task = Task(Spec("own", "random", ()), "f", reference, reference.copy(), np.array(list("abab")), tmp_path)
+    monkeypatch.setattr(run, "folds", lambda spec: iter([task]))
+
+    def greedy(task, seed):
+        held = np.ones(60 * 2**17)  # 60 MiB
+        return {"greedy": Prediction(task.truth, None, held[0], 0.0)}
+
+    def frugal(task, seed):
+        return {"frugal": Prediction(task.truth, None, 0.0, 0.0)}
+
+    def elsewhere(task, seed):
+        return {"elsewhere": Prediction(task.truth, None, 0.0, 0.0, 7.0)}
+
+    known = {f.__name__: f for f in (greedy, frugal, elsewhere)}
+    run.run([task.spec], list(known), [0], tmp_path / "r.csv", known=known)
+    found = run.read_rows(tmp_path / "r.csv").set_index("method")["peak_mib"]
+    assert 55 < found["greedy"] < 90
+    assert found["frugal"] < 20
+    assert found["elsewhere"] == 7
+
+
+def test_a_reference_of_too_few_cells_is_asked_and_not_adapted(make_adata, tmp_path, monkeypatch):
+    adata = make_adata(120)
+    kept = np.concatenate(
+        [np.flatnonzero(adata.obs["cell_type"] == label)[:1] for label in adata.obs["cell_type"].unique()]
+    )
+    query = adata[60:].copy()
+    truth = query.obs.pop("cell_type").to_numpy().astype(str)
+    task = Task(Spec("own", "random", ()), "f", adata[kept].copy(), query, truth, tmp_path)
+    few_epochs = presets.default.replace(teacher_training={"max_epochs": 1}, student_training={"max_epochs": 1})
+    found = ours.answers(task, 0, "plkd", adapted=True, preset=few_epochs)
+    assert set(found) == {"plkd", "plkd-teacher"}

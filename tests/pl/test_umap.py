@@ -4,7 +4,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
+from anndata import AnnData
 from mudata import MuData
+from sklearn.neighbors import NearestNeighbors
 
 from plkd import pl
 from plkd.pl._style import point_styles
@@ -120,3 +122,23 @@ def test_cells_of_a_mudata_are_drawn_by_its_own_columns(cells):
     drawn, expected = pl.umap(mdata, "type"), pl.umap(cells, "cell_type")
     for ours, theirs in zip(drawn.collections, expected.collections, strict=True):
         np.testing.assert_array_equal(ours.get_offsets(), theirs.get_offsets())
+
+
+@pytest.mark.slow
+def test_neighbours_of_many_cells_are_found(monkeypatch):
+    """From 8,192 cells on scanpy has pynndescent search, with whose release 0.7.0 it fails."""
+    import scanpy as sc
+
+    graphs = []
+
+    def draw(cells, **_):
+        graphs.append(cells.obsp["connectivities"].tocsr())
+        cells.obsm["X_umap"] = np.zeros((cells.n_obs, 2))
+
+    monkeypatch.setattr(sc.tl, "umap", draw)
+    latent = np.random.default_rng(0).normal(size=(8192, 5)).astype("float32")
+    cells = AnnData(np.ones((8192, 1), dtype="float32"), obsm={"X_plkd": latent})
+    cells.obs["label"] = "a"
+    pl.umap(cells, "label")
+    nearest = NearestNeighbors(n_neighbors=6).fit(latent).kneighbors(return_distance=False)
+    assert np.mean([np.isin(own, graphs[0][i].indices).mean() for i, own in enumerate(nearest)]) > 0.95
