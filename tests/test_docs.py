@@ -92,3 +92,14 @@ def test_every_term_of_the_glossary_is_said_once():
     text = (DOCS / "user_guide" / "glossary.md").read_text(encoding="utf-8")
     terms = [line for line in text.split("```{glossary}\n")[1].split("```")[0].splitlines() if line and line[0] != " "]
     assert len(terms) == len(set(terms)) > 30
+
+
+@pytest.mark.parametrize(
+    ("row", "module"), [("saved PLKD", "plkd.model._files"), ("Annotator", "plkd.annotator._file")]
+)
+def test_formats_of_files_are_those_of_the_code(row, module):
+    text = (DOCS / "developer" / "compat.md").read_text(encoding="utf-8")
+    number, earlier = re.search(rf"^\| {row} \| (\d+) \| .*read 1 to (\d+) \|$", text, re.MULTILINE).groups()
+    code = importlib.import_module(module)
+    assert int(number) == code.FORMAT
+    assert int(earlier) == max(code.HOPS)
