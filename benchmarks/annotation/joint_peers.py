@@ -121,7 +121,7 @@ def weighted_neighbours(task: Task, seed: int) -> dict[str, Prediction]:
         weight = adata.obs["mod_weight"].to_numpy()[task.reference.n_obs :]
         distances = pairwise_distances(asked, known)
         first, twentieth = np.partition(distances, (0, 19), axis=1)[:, [0, 19]].T[:, :, None]
-        alike += weight[:, None] * np.exp(-(distances - first) / (twentieth - first))
+        alike += weight[:, None] * np.exp(-(distances - first) / np.maximum(twentieth - first, 1e-12))
     fitted = perf_counter()
     names, codes = np.unique(task.labels, return_inverse=True)
     nearest = (-alike).argsort(axis=1)[:, :N_NEIGHBOURS]

@@ -70,7 +70,7 @@ def done(out: Path) -> set[tuple[str, ...]]:
 
 def read_rows(out: Path) -> pd.DataFrame:
     """Read a results file; names stay text, even those that look like numbers or like nothing."""
-    return pd.read_csv(out, dtype=dict.fromkeys(("task", "fold", "method"), str), keep_default_na=False, na_values=[""])
+    return pd.read_csv(out, converters=dict.fromkeys(("task", "fold", "method"), str))
 
 
 def check_columns(out: Path, columns: Iterable[str] = COLUMNS) -> None:

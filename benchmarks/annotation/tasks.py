@@ -158,8 +158,8 @@ def _read_joint(spec: Spec, name: str) -> md.MuData:
     joint = md.MuData(tables)
     for key in (spec.labels_key, spec.batch_key):
         joint.obs[key] = mdata.obs[key].astype(str)
-    kept = mdata.obs[spec.labels_key].notna() & ~joint.obs[spec.labels_key].isin(spec.drop_labels)
-    return joint[kept.to_numpy()].copy()
+    known = mdata.obs[spec.labels_key].notna().reindex(joint.obs_names).to_numpy()
+    return joint[known & ~joint.obs[spec.labels_key].isin(spec.drop_labels).to_numpy()].copy()
 
 
 def _task(spec: Spec, fold: str, reference: Any, query: Any) -> Task:

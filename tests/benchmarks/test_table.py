@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from benchmarks.annotation import table
 from benchmarks.annotation.prediction import Cells, Prediction, cells_path
+from benchmarks.annotation.run import append
 from sklearn.metrics import f1_score, recall_score
 
 TASKS = """
@@ -118,3 +119,14 @@ def test_what_sees_the_query_is_listed_apart():
     lines = table.wide(frame, "accuracy", ["t"]).splitlines()
     names = [line.split("|")[1].strip() for line in lines if line.startswith("|")][2:]
     assert names == ["SVM", "totalvi+knn (sees the query)", "wnn (sees the query)"]
+
+
+def test_a_method_without_probabilities_is_read_beside_one_with(tmp_path):
+    for method, error in (("SVM", float("nan")), ("LR", 0.25)):
+        cells_of(["a", "b"], ["a", "b"]).save(cells_path(tmp_path / "r.csv", "t", "NA", method, 0))
+        row = {"task": "t", "fold": "NA", "method": method, "seed": 0, "macro_f1": 1.0, "calibration_error": error}
+        append(tmp_path / "r.csv", row, list(row))
+    rows, _ = table.read_results(tmp_path / "r.csv")
+    found = table.summarise(rows, ["t"]).set_index(["method", "task"])["calibration_error"]
+    assert found["LR", "t"] == 0.25
+    assert np.isnan(found["SVM", "t"])
