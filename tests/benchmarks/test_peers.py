@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
+import torch
 from benchmarks.annotation import joint_peers
 from benchmarks.annotation.peers import trained
 from benchmarks.annotation.tasks import Spec, folds
 
 MODALITIES = {"rna_layer": "rna", "protein_layer": "protein"}
+
+
+@pytest.fixture(autouse=True)
+def _threads() -> Iterator[None]:
+    """Numba, with which scanpy finds neighbours, sets torch's threads too, and with them the last digits of all training after this."""
+    n_threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(n_threads)
 
 
 class Model:
