@@ -1,15 +1,15 @@
 """Runs in an environment of its own, which has CellTypist: trains on a file, annotates another, writes names, probabilities, seconds, memory.
 
-python celltypist_job.py REFERENCE.h5ad QUERY.h5ad ANSWERS.npz LABELS_KEY
+python -m benchmarks.annotation.celltypist_job REFERENCE.h5ad QUERY.h5ad ANSWERS.npz LABELS_KEY
 """
 
 from __future__ import annotations
 
 import logging
-import resource
 import sys
-from pathlib import Path
 from time import perf_counter
+
+from benchmarks.speed.measure import forget_peak, peak_mib
 
 
 def main() -> None:
@@ -19,9 +19,9 @@ def main() -> None:
     import scanpy as sc
 
     logging.disable(logging.INFO)
-    before = _peak()
     reference, query = (sc.read_h5ad(path) for path in sys.argv[1:3])
     answers, labels_key = sys.argv[3:5]
+    before = forget_peak()
     start = perf_counter()
     sc.pp.normalize_total(reference, target_sum=1e4)
     sc.pp.log1p(reference)
@@ -36,16 +36,8 @@ def main() -> None:
         names=found.columns.to_numpy().astype(str),
         probabilities=found.to_numpy(),
         seconds=seconds,
-        peak_mib=_peak() - before,
+        peak_mib=peak_mib() - before,
     )
-
-
-def _peak() -> float:
-    """Return the highest resident memory so far, in MiB; as in ``benchmarks.speed.measure``, which this environment lacks."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        return int(status.read_text().split("VmHWM:")[1].split()[0]) / 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ import numpy as np
 from benchmarks.annotation.methods import METHODS
 from benchmarks.annotation.prediction import Cells
 from benchmarks.annotation.run import append, applies, check_columns, read_rows
-from benchmarks.annotation.tasks import Task, folds, named, read_specs
+from benchmarks.annotation.tasks import Task, folds, named, rna_specs
 from benchmarks.quiet import quiet
 
 logger = logging.getLogger("benchmarks.annotation")
@@ -62,8 +62,7 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=["SVM", "LR-hvg2000", "plkd", "plkd-no-kd"])
     parser.add_argument("--out", type=Path, default=Path("few.csv"))
     args = parser.parse_args()
-    specs = [spec for spec in read_specs() if not spec.modalities and spec.modality in ("", "rna")]
-    specs = named(parser, specs, args.tasks)
+    specs = named(parser, rna_specs(), args.tasks)
     quiet()
     check_columns(args.out, COLUMNS)
     done = set()

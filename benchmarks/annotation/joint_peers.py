@@ -120,7 +120,8 @@ def weighted_neighbours(task: Task, seed: int) -> dict[str, Prediction]:
         known, asked = np.split(adata.obsm["X_pca"], [task.reference.n_obs])
         weight = adata.obs["mod_weight"].to_numpy()[task.reference.n_obs :]
         distances = pairwise_distances(asked, known)
-        first, twentieth = np.partition(distances, (0, 19), axis=1)[:, [0, 19]].T[:, :, None]
+        last = min(20, task.reference.n_obs) - 1
+        first, twentieth = np.partition(distances, (0, last), axis=1)[:, [0, last]].T[:, :, None]
         alike += weight[:, None] * np.exp(-(distances - first) / np.maximum(twentieth - first, 1e-12))
     fitted = perf_counter()
     names, codes = np.unique(task.labels, return_inverse=True)

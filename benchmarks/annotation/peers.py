@@ -142,9 +142,11 @@ def celltypist(task: Task, seed: int) -> dict[str, Prediction]:
         paths = [Path(folder) / name for name in ("reference.h5ad", "query.h5ad", "answers.npz")]
         task.reference.write_h5ad(paths[0])
         task.query.write_h5ad(paths[1])
-        job = Path(__file__).with_name("celltypist_job.py")
-        command = [os.environ["CELLTYPIST_PYTHON"], str(job), *map(str, paths), task.spec.labels_key]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        job = [os.environ["CELLTYPIST_PYTHON"], "-m", "benchmarks.annotation.celltypist_job"]
+        # Not by cwd: the interpreter's path may be relative.
+        surroundings = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+        command = [*job, *map(str, paths), task.spec.labels_key]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=surroundings)
         with np.load(paths[2]) as found:
             probabilities = pd.DataFrame(found["probabilities"], task.query.obs_names, found["names"])
             seconds, memory = found["seconds"], float(found["peak_mib"])

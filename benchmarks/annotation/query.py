@@ -20,7 +20,7 @@ import pandas as pd
 from sklearn.metrics import f1_score, roc_auc_score
 
 from benchmarks.annotation.ours import fit
-from benchmarks.annotation.tasks import Task, folds, named, read_specs
+from benchmarks.annotation.tasks import Task, folds, named, rna_specs
 from plkd import presets
 
 WAYS = {"inductive": False, "transductive": True}
@@ -82,9 +82,7 @@ def main() -> None:
     parser.add_argument("--self-training", type=float, help="probability from which on the Teacher's calls train")
     args = parser.parse_args()
     logging.disable(logging.WARNING)
-    (spec,) = named(
-        parser, [spec for spec in read_specs() if not spec.modalities and spec.modality != "atac"], [args.task]
-    )
+    (spec,) = named(parser, rna_specs(), [args.task])
     plan_kwargs = (
         None if args.self_training is None else {"student": {"self_training": args.self_training, "kd_weight": 0.5}}
     )

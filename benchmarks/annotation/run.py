@@ -74,9 +74,7 @@ def read_rows(out: Path) -> pd.DataFrame:
 
 
 def check_columns(out: Path, columns: Iterable[str] = COLUMNS) -> None:
-    """Refuse a results file that lacks columns or has others, or has the name of its folder; a new or empty one has none yet."""
-    if not out.suffix:
-        raise ValueError(f"{out} is where single cells go. Fix: `--out {out}.csv`.")
+    """Refuse a results file that lacks columns or has others; a new or empty one has none yet."""
     if not out.exists() or not out.stat().st_size:
         return
     with out.open(newline="") as file:
@@ -119,17 +117,24 @@ def run(
     specs: Iterable[Spec], methods: list[str], seeds: list[int], out: Path, *, known: Mapping[str, Method] = METHODS
 ) -> None:
     """Run what the results file does not have yet of some of the known methods."""
+    if not out.suffix:
+        raise ValueError(f"{out} is where single cells go. Fix: `--out {out}.csv`.")
     check_columns(out)
     finished = done(out)
     for spec in specs:
         for task in folds(spec):
             for seed in seeds:
+                asked = set[Method]()
                 for method in methods:
                     if not applies(method, spec) or method in DETERMINISTIC and seed != seeds[0]:
                         continue
                     key = (spec.name, task.fold, recorded_name(method, spec), str(seed))
                     if key in finished:
                         continue
+                    if known[method] in asked:  # with another name of the same fit, which gave no answer of this one
+                        logger.info("%s %s seed %d: no answer of %s", spec.name, task.fold, seed, method)
+                        continue
+                    asked.add(known[method])
                     for name, prediction in _measured(known[method], task, seed).items():
                         key = (spec.name, task.fold, recorded_name(name, spec), str(seed))
                         if name in methods and key not in finished:

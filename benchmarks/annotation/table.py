@@ -109,13 +109,17 @@ def of_labels(cells: dict[tuple, Cells]) -> pd.DataFrame:
     return pd.concat(frames).groupby(["task", "method", "label"])[["n_cells", "recall", "f1"]].mean().reset_index()
 
 
-def summarise(rows: pd.DataFrame, average_over: list[str]) -> pd.DataFrame:
-    """Average over seeds and folds within tasks, then over tasks; one line per method and task.
-
-    A method that lacks folds of a task which others have has no line for it: folds differ more than methods do.
-    """
+def of_all_folds(rows: pd.DataFrame) -> pd.DataFrame:
+    """Leave out, of each task, methods that lack folds which others have: folds differ more than methods do."""
     own = rows.groupby(["method", "task"])["fold"].transform("nunique")
-    rows = rows[own == rows.groupby("task")["fold"].transform("nunique")]
+    kept = own == rows.groupby("task")["fold"].transform("nunique")
+    for method, task in rows.loc[~kept, ["method", "task"]].drop_duplicates().itertuples(index=False, name=None):
+        warnings.warn(f"{method} lacks folds of {task} that others have, and is left out there.", stacklevel=2)
+    return rows[kept]
+
+
+def summarise(rows: pd.DataFrame, average_over: list[str]) -> pd.DataFrame:
+    """Average over seeds and folds within tasks, then over tasks; one line per method and task."""
     columns = [c for c in SCORES if c in rows]
     folds = rows.groupby(["method", "task", "fold"])[columns].mean()
     tasks = folds.groupby(["method", "task"]).mean()
@@ -190,9 +194,13 @@ def main() -> None:
     tasks = list(dict.fromkeys(rows["task"]))
     counted = [t for t in tasks if t not in left_out]
     average_over = args.average or counted or tasks
+    rows = of_all_folds(rows)
     table = summarise(rows, average_over)
     table.to_csv(f"{args.out}.csv", index=False)
-    of_labels(cells).round(4).to_csv(f"{args.out}_labels.csv", index=False)
+    kept = set(rows[["task", "fold", "method", "seed"]].itertuples(index=False, name=None))
+    of_labels({key: own for key, own in cells.items() if key in kept}).round(4).to_csv(
+        f"{args.out}_labels.csv", index=False
+    )
     text = f"# {args.results.name}\n\nMean over tasks: {', '.join(average_over)}.\n"
     text += "".join(wide(table, score, [*tasks, MEAN]) for score in SCORES if score in table)
 

@@ -109,6 +109,11 @@ def read_specs(path: Path = TASK_FILE) -> list[Spec]:
     return [Spec(**{k: tuple(v) if isinstance(v, list) else v for k, v in entry.items()}) for entry in entries]
 
 
+def rna_specs() -> list[Spec]:
+    """Return the tasks of RNA alone."""
+    return [spec for spec in read_specs() if not spec.modalities and spec.modality in ("", "rna")]
+
+
 def named(parser: argparse.ArgumentParser, specs: list[Spec], names: Sequence[str] | None) -> list[Spec]:
     """Return the tasks of these names, or names with modalities; all for None. A name that there is not is an error of the command line."""
     known = {name for spec in specs for name in (spec.name, spec.full_name)}

@@ -27,7 +27,7 @@ import scvi
 
 from benchmarks.annotation import peers
 from benchmarks.annotation.prediction import Prediction
-from benchmarks.annotation.tasks import Spec, Task, folds, named, read_specs
+from benchmarks.annotation.tasks import Spec, Task, folds, named, rna_specs
 from benchmarks.quiet import quiet
 from plkd import PLKD
 
@@ -140,8 +140,7 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--out", type=Path, default=Path("confidence"))
     args = parser.parse_args()
-    specs = [spec for spec in read_specs() if not spec.modalities and spec.modality in ("", "rna")]
-    specs = named(parser, specs, args.tasks)
+    specs = named(parser, rna_specs(), args.tasks)
     quiet(logger)
     args.out.mkdir(parents=True, exist_ok=True)
     for task, held_out in runs(specs, held_out_types=args.held_out_types):

@@ -24,7 +24,7 @@ import scvi
 
 from benchmarks.annotation.peers import UNLABELLED, fit_scanvi, fit_scvi, log_normalise
 from benchmarks.annotation.run import append
-from benchmarks.annotation.tasks import Spec, read_cells, read_specs
+from benchmarks.annotation.tasks import Spec, read_cells, rna_specs
 from benchmarks.integration.latents import BASELINE, score_latents
 from benchmarks.quiet import quiet
 from plkd import PLKD
@@ -130,7 +130,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("hidden.csv"))
     args = parser.parse_args()
     quiet(logger)
-    specs = {spec.name: spec for spec in read_specs() if not spec.modalities and spec.modality in ("", "rna")}
+    specs = {spec.name: spec for spec in rna_specs()}
     specs[CELL_LINES.name] = CELL_LINES
     done = set()
     if args.out.exists():

@@ -15,6 +15,7 @@ from benchmarks.annotation.prediction import Cells, Prediction
 from benchmarks.annotation.run import append, check_columns
 from benchmarks.annotation.tasks import TASK_FILE, Spec, Task, folds, read_specs
 from benchmarks.integration.hidden import hide
+from mudata import MuData
 from sklearn.metrics import accuracy_score, f1_score
 
 import plkd
@@ -273,3 +274,41 @@ def test_a_reference_of_too_few_cells_is_asked_and_not_adapted(make_adata, tmp_p
     few_epochs = presets.default.replace(teacher_training={"max_epochs": 1}, student_training={"max_epochs": 1})
     found = ours.answers(task, 0, "plkd", adapted=True, preset=few_epochs)
     assert set(found) == {"plkd", "plkd-teacher"}
+
+
+def test_cells_of_a_mudata_without_a_label_take_no_part(tmp_path, monkeypatch, make_mdata):
+    """The file's modalities have other cells than the two that are asked for, so that rows do not lie alike."""
+    monkeypatch.setenv("PLKD_DATA", str(tmp_path))
+    whole = make_mdata(60)
+    tables = {"rna": whole["rna"][10:].copy(), "prot": whole["prot"][5:40].copy(), "atac": whole["atac"].copy()}
+    mdata = MuData(tables)
+    labels = whole.obs["cell_type"].astype(object).copy()
+    unlabelled = whole.obs_names[[7, 20, 55]]
+    labels[unlabelled] = None
+    mdata.obs["cell_type"] = pd.Categorical(labels[mdata.obs_names])
+    mdata.obs["batch"] = whole.obs["batch"][mdata.obs_names].astype(str).to_numpy()
+    mdata.write(tmp_path / "own.h5mu")
+    modalities = {"rna_layer": "rna", "protein_layer": "prot"}
+    (task,) = folds(Spec("own", "random", ("own.h5mu",), modalities=modalities))
+    found = [*task.reference.obs_names, *task.query.obs_names]
+    named = set(tables["rna"].obs_names) | set(tables["prot"].obs_names)
+    assert len(named) < 60
+    assert named & set(unlabelled)
+    assert set(found) == named - set(unlabelled)
+    told = dict(zip(found, [*task.labels, *task.truth], strict=True))
+    assert all(told[name] == labels[name] for name in found)
+
+
+def test_a_fit_that_gives_no_answer_of_a_name_is_not_made_again(tmp_path, monkeypatch):
+    reference = AnnData(np.ones((4, 2), dtype=np.float32))
+    reference.obs["cell_type"], reference.obs["batch"] = list("abab"), "x"
+    task = Task(Spec("own", "random", ()), "f", reference, reference.copy(), np.array(list("abab")), tmp_path)
+    monkeypatch.setattr(run, "folds", lambda spec: iter([task]))
+    asked = []
+
+    def fit(task, seed):
+        asked.append(seed)
+        return {"one": Prediction(task.truth, None, 0.0, 0.0)}
+
+    run.run([task.spec], ["one", "other"], [0, 1], tmp_path / "r.csv", known={"one": fit, "other": fit})
+    assert asked == [0, 1]

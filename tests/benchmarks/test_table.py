@@ -72,14 +72,17 @@ def test_folds_keep_names_that_look_like_numbers_or_nothing(tmp_path):
     assert [fold for _, fold, _, _ in cells] == ["1", "02", "NA"]
 
 
-def test_a_method_without_some_folds_has_no_score_of_the_task(tmp_path):
+def test_a_method_without_some_folds_has_no_score_of_the_task(tmp_path, monkeypatch):
     easy, hard = ("f", ["a", "b"], ["a", "b"]), ("g", ["a", "b"], ["b", "a"])
     runs = [(fold, "all", 0, truth, called) for fold, truth, called in (easy, hard)]
     write(tmp_path / "r.csv", [*runs, ("f", "some", 0, *easy[1:])])
-    rows, _ = table.read_results(tmp_path / "r.csv")
-    found = table.summarise(rows, ["t"])
+    monkeypatch.setattr("sys.argv", ["table", str(tmp_path / "r.csv"), "--out", str(tmp_path / "out"), "--n-boot", "2"])
+    with pytest.warns(UserWarning, match="some lacks folds of t that others have"):
+        table.main()
+    found = pd.read_csv(tmp_path / "out.csv")
     assert found["method"].unique().tolist() == ["all"]
     assert found["macro_f1"].tolist() == [0.5, 0.5]
+    assert set(pd.read_csv(tmp_path / "out_labels.csv")["method"]) == {"all"}
 
 
 def test_a_row_that_is_there_twice_is_refused(tmp_path):
