@@ -202,6 +202,7 @@ def test_a_task_is_named_alone_or_with_its_modality(tmp_path, monkeypatch, tasks
         "sys.argv", ["run", "--task-file", str(tmp_path / "tasks.toml"), *(["--tasks", *tasks] if tasks else [])]
     )
     ran = []
+    monkeypatch.setattr(run, "quiet", lambda *_: None)  # it silences the logs of the tests that follow
     monkeypatch.setattr(run, "run", lambda specs, *_: ran.extend(f"{s.name}@{s.modality}" for s in specs))
     run.main()
     assert ran == expected
@@ -209,6 +210,7 @@ def test_a_task_is_named_alone_or_with_its_modality(tmp_path, monkeypatch, tasks
 
 def test_an_unknown_modality_of_a_task_is_refused_with_those_there_are(monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["run", "--tasks", "cortex-multiome@protein", "pbmc-cite"])
+    monkeypatch.setattr(run, "quiet", lambda *_: None)
     with pytest.raises(SystemExit):
         run.main()
     told = capsys.readouterr().err
