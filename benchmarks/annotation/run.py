@@ -70,7 +70,9 @@ def done(out: Path) -> set[tuple[str, ...]]:
 
 def read_rows(out: Path) -> pd.DataFrame:
     """Read a results file; names stay text, even those that look like numbers or like nothing."""
-    return pd.read_csv(out, converters=dict.fromkeys(("task", "fold", "method"), str))
+    names = ("task", "fold", "method")
+    numbers = dict.fromkeys(pd.read_csv(out, nrows=0).columns.difference(names), ["", "nan"])
+    return pd.read_csv(out, dtype=dict.fromkeys(names, object), keep_default_na=False, na_values=numbers)
 
 
 def check_columns(out: Path, columns: Iterable[str] = COLUMNS) -> None:

@@ -66,10 +66,10 @@ def write(path, runs):
 
 
 def test_folds_keep_names_that_look_like_numbers_or_nothing(tmp_path):
-    write(tmp_path / "r.csv", [(fold, "m", 0, ["a", "b"], ["a", "b"]) for fold in ("1", "02", "NA")])
+    write(tmp_path / "r.csv", [(fold, "m", 0, ["a", "b"], ["a", "b"]) for fold in ("1", "02", "NA", "nan")])
     rows, cells = table.read_results(tmp_path / "r.csv")
-    assert rows["fold"].tolist() == ["1", "02", "NA"]
-    assert [fold for _, fold, _, _ in cells] == ["1", "02", "NA"]
+    assert rows["fold"].tolist() == ["1", "02", "NA", "nan"]
+    assert [fold for _, fold, _, _ in cells] == ["1", "02", "NA", "nan"]
 
 
 def test_a_method_without_some_folds_has_no_score_of_the_task(tmp_path, monkeypatch):
