@@ -181,6 +181,12 @@ def test_panels_are_the_tasks_of_one_modality_that_count():
     assert panels == [dataclasses.replace(spec, name=f"{spec.name}-panel", n_genes=300) for spec in counted]
 
 
+def test_laboratories_are_pairs_that_no_default_was_chosen_by():
+    pairs = [spec for spec in read_specs(TASK_FILE.with_name("laboratories.toml")) if spec.split == "across-files"]
+    assert len(pairs) == 4
+    assert not {frozenset(spec.files) for spec in pairs} & {frozenset(spec.files) for spec in read_specs()}
+
+
 def test_a_panel_of_several_modalities_is_refused():
     with pytest.raises(ValueError, match="n_genes of 'own' is 5, of several modalities; expected one"):
         Spec("own", "random", ("own.h5mu",), modalities={"rna_layer": "rna"}, n_genes=5)
