@@ -103,9 +103,13 @@ def _difference(cells: dict[tuple, Cells], method: str, versus: str, tasks: list
     for task, fold, name, seed in cells:
         if name in (method, versus):
             seeds.setdefault((task, fold), {}).setdefault(name, set()).add(seed)
-    # Folds that one of them lacks stay, so that the task is seen to be incomplete.
+    # Folds that one of them lacks stay, so that the task is seen to be incomplete; so do the defaults where they share no seed.
     shared = {where: set.intersection(*of.values()) for where, of in seeds.items()}
-    both = {key: own for key, own in cells.items() if key[2] in (method, versus) and key[3] in shared[key[:2]]}
+    both = {
+        key: own
+        for key, own in cells.items()
+        if key[2] in (method, versus) and (key[3] in shared[key[:2]] or not shared[key[:2]] and key[2] == versus)
+    }
     found = paired_differences(both, versus, "macro_f1", tasks, n_boot=n_boot)
     return found[found["task"] == "mean over tasks"]
 

@@ -24,6 +24,10 @@ class Fold:
         every = [c for cells in runs.values() for c in cells]
         self.names = np.unique(np.concatenate([c.names for c in every]))
         self.truth = np.searchsorted(self.names, every[0].names)[every[0].truth]
+        if any(not np.array_equal(np.searchsorted(self.names, c.names)[c.truth], self.truth) for c in every):
+            raise ValueError(
+                "Rows of one fold are of different query cells. Fix: a new results file for changed data or tasks."
+            )
         self.predicted = {
             method: np.stack([np.searchsorted(self.names, c.names)[c.predicted] for c in cells])
             for method, cells in runs.items()

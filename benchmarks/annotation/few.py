@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.annotation.check import check_tasks
 from benchmarks.annotation.methods import METHODS
 from benchmarks.annotation.prediction import Cells
 from benchmarks.annotation.run import append, applies, check_columns, read_rows
@@ -65,6 +66,7 @@ def main() -> None:
     specs = named(parser, rna_specs(), args.tasks)
     quiet()
     check_columns(args.out, COLUMNS)
+    check_tasks(specs)
     done = set()
     if args.out.exists():
         done = set(read_rows(args.out)[KEYS].itertuples(index=False, name=None))

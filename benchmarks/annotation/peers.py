@@ -101,7 +101,7 @@ def neighbours_on_components(task: Task, seed: int) -> dict[str, Prediction]:
     def fifty(x: sp.csr_matrix, seed: int):
         return principal_components(x, seed, 50)
 
-    return {"kNN-pca50": _classify(task, seed, fifty, KNeighborsClassifier(15))}
+    return {"kNN-pca50": _classify(task, seed, fifty, KNeighborsClassifier(min(15, task.reference.n_obs)))}
 
 
 def mlp_on_components(task: Task, seed: int) -> dict[str, Prediction]:
@@ -132,7 +132,7 @@ def xgboost(task: Task, seed: int) -> dict[str, Prediction]:
 
 
 def celltypist(task: Task, seed: int) -> dict[str, Prediction]:
-    """CellTypist with feature selection, as its guide has it, in the environment whose interpreter ``CELLTYPIST_PYTHON`` names."""
+    """CellTypist with feature selection, as its guide has it, where there is something to select, in the environment whose interpreter ``CELLTYPIST_PYTHON`` names."""
     if "CELLTYPIST_PYTHON" not in os.environ:
         raise KeyError(
             "CELLTYPIST_PYTHON is not set: CellTypist needs scikit-learn < 1.8. `python -m venv celltypist && celltypist/bin/pip "
@@ -145,7 +145,7 @@ def celltypist(task: Task, seed: int) -> dict[str, Prediction]:
         job = [os.environ["CELLTYPIST_PYTHON"], "-m", "benchmarks.annotation.celltypist_job"]
         # Not by cwd: the interpreter's path may be relative.
         surroundings = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
-        command = [*job, *map(str, paths), task.spec.labels_key]
+        command = [*job, *map(str, paths), task.spec.labels_key, str(seed)]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=surroundings)
         with np.load(paths[2]) as found:
             probabilities = pd.DataFrame(found["probabilities"], task.query.obs_names, found["names"])

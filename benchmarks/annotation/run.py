@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from benchmarks.annotation.check import check_tasks
 from benchmarks.annotation.methods import DETERMINISTIC, METHODS, NEEDS, UNIMODAL, Method
 from benchmarks.annotation.prediction import Cells, Prediction, cells_path
 from benchmarks.annotation.tasks import TASK_FILE, Spec, Task, folds, named, read_specs
@@ -116,13 +117,14 @@ def applies(method: str, spec: Spec) -> bool:
 
 
 def run(
-    specs: Iterable[Spec], methods: list[str], seeds: list[int], out: Path, *, known: Mapping[str, Method] = METHODS
+    specs: Sequence[Spec], methods: list[str], seeds: list[int], out: Path, *, known: Mapping[str, Method] = METHODS
 ) -> None:
     """Run what the results file does not have yet of some of the known methods."""
     if not out.suffix:
         raise ValueError(f"{out} is where single cells go. Fix: `--out {out}.csv`.")
     check_columns(out)
     finished = done(out)
+    check_tasks(specs)
     for spec in specs:
         for task in folds(spec):
             for seed in seeds:

@@ -172,7 +172,7 @@ def main() -> None:
     """Parse the command line and write the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("results", type=Path)
-    parser.add_argument("--versus", default="plkd", help="method that the others are compared with")
+    parser.add_argument("--versus", help="method that the others are compared with; default: plkd, if there")
     parser.add_argument(
         "--score", default="macro_f1", choices=["macro_f1", "accuracy"], help="score of the differences"
     )
@@ -194,6 +194,12 @@ def main() -> None:
     tasks = list(dict.fromkeys(rows["task"]))
     counted = [t for t in tasks if t not in left_out]
     average_over = args.average or counted or tasks
+    if unknown := sorted(set(average_over) - set(tasks)):
+        parser.error(f"--average {', '.join(unknown)}: no such task in {args.results}; there are {', '.join(tasks)}")
+    versus = args.versus or "plkd"
+    if args.versus and versus not in set(rows["method"]):
+        there = ", ".join(dict.fromkeys(rows["method"]))
+        parser.error(f"--versus {args.versus}: no such method in {args.results}; there are {there}")
     rows = of_all_folds(rows)
     table = summarise(rows, average_over)
     table.to_csv(f"{args.out}.csv", index=False)
@@ -204,10 +210,10 @@ def main() -> None:
     text = f"# {args.results.name}\n\nMean over tasks: {', '.join(average_over)}.\n"
     text += "".join(wide(table, score, [*tasks, MEAN]) for score in SCORES if score in table)
 
-    differences = paired_differences(cells, args.versus, args.score, average_over, n_boot=args.n_boot)
+    differences = paired_differences(cells, versus, args.score, average_over, n_boot=args.n_boot)
     if len(differences):
         differences.to_csv(f"{args.out}_differences.csv", index=False)
-        text += f"\n## {args.versus} minus the other method, {args.score}, with 95 % bootstrap intervals\n\n"
+        text += f"\n## {versus} minus the other method, {args.score}, with 95 % bootstrap intervals\n\n"
         text += markdown(differences) + "\n"
     Path(f"{args.out}.md").write_text(text)
     print(text)

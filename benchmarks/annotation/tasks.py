@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
@@ -54,6 +55,14 @@ class Spec:
     def __post_init__(self) -> None:
         if self.split not in SPLITS:
             raise ValueError(f"split of {self.name!r} is {self.split!r}; expected one of {', '.join(SPLITS)}.")
+        if self.split == "across-files" and len(self.files) != 2:
+            raise ValueError(f"files of {self.name!r} are {list(self.files)}; across-files expects two.")
+        if self.split == "held-batches" and not self.held_batches:
+            raise ValueError(f"{self.name!r} names no held_batches; held-batches expects those of the query.")
+        if not 0 < self.query_fraction < 1:
+            raise ValueError(
+                f"query_fraction of {self.name!r} is {self.query_fraction}; expected more than 0, less than 1."
+            )
         if self.n_genes and self.modalities:
             raise ValueError(
                 f"n_genes of {self.name!r} is {self.n_genes}, of several modalities; expected one (modality)."
@@ -77,8 +86,6 @@ class Task:
         The same genes in the same order; ``obs`` holds the batch (and what was held out) only, so that no method can read a label.
     truth
         Labels of the query cells, for scoring.
-    gene_sets
-        Path of a GMT file for the task's species.
     """
 
     spec: Spec
@@ -86,12 +93,16 @@ class Task:
     reference: ad.AnnData | md.MuData
     query: ad.AnnData | md.MuData
     truth: np.ndarray
-    gene_sets: Path
 
     @property
     def labels(self) -> np.ndarray:
         """Labels of the reference cells."""
         return self.reference.obs[self.spec.labels_key].to_numpy().astype(str)
+
+    @property
+    def gene_sets(self) -> Path:
+        """Path of a GMT file for the task's species."""
+        return data_folder() / "genesets" / self.spec.gene_sets
 
 
 def data_folder() -> Path:
@@ -105,8 +116,26 @@ def data_folder() -> Path:
 
 def read_specs(path: Path = TASK_FILE) -> list[Spec]:
     """Read the tasks of a task file."""
-    entries = tomllib.loads(path.read_text())["task"]
-    return [Spec(**{k: tuple(v) if isinstance(v, list) else v for k, v in entry.items()}) for entry in entries]
+    entries = tomllib.loads(path.read_text()).get("task", [])
+    if not isinstance(entries, list) or not entries:
+        raise ValueError(f"{path} holds no task; expected `[[task]]` with name, split and files, as in {TASK_FILE}.")
+    return [_spec(path, entry) for entry in entries]
+
+
+def _spec(path: Path, entry: dict[str, Any]) -> Spec:
+    """Return a task of a file's entry, whose fields must be those of a task and of their types."""
+    fields = {f.name: f for f in dataclasses.fields(Spec)}
+    whose = f"Task {entry.get('name')!r} of {path}"
+    if missing := [name for name in ("name", "split", "files") if not entry.get(name)]:
+        raise ValueError(f"{whose} lacks {', '.join(missing)}.")
+    if unknown := sorted(set(entry) - set(fields)):
+        raise ValueError(f"{whose} has unknown fields: {', '.join(unknown)}; known are {', '.join(fields)}.")
+    for name, value in entry.items():
+        told = str(fields[name].type).split("[")[0]
+        expected = {"str": str, "tuple": list, "dict": dict, "bool": bool, "float": (float, int), "int": int}[told]
+        if not isinstance(value, expected) or isinstance(value, bool) and told != "bool":
+            raise ValueError(f"{whose}: {name} is {value!r}; expected {'list' if told == 'tuple' else told}.")
+    return Spec(**{name: tuple(value) if isinstance(value, list) else value for name, value in entry.items()})
 
 
 def rna_specs() -> list[Spec]:
@@ -128,16 +157,17 @@ def _read(spec: Spec, name: str) -> ad.AnnData | md.MuData:
     if spec.modalities:
         return _read_joint(spec, name)
     keys = list(dict.fromkeys([spec.labels_key, spec.batch_key, spec.held_key or spec.batch_key]))
-    path = data_folder() / name
     if spec.dataset:
         modality = getattr(plkd.datasets, spec.dataset)()
         columns = modality.obs[keys]
     elif spec.modality:
-        with h5py.File(path) as file:  # one modality of a MuData file, and the columns that its modalities share
+        with h5py.File(
+            data_folder() / name
+        ) as file:  # one modality of a MuData file, and the columns that its modalities share
             modality, columns = (ad.io.read_elem(file[part]) for part in (f"mod/{spec.modality}", "obs"))
         columns = columns.loc[modality.obs_names, keys]
     else:
-        modality = ad.read_h5ad(path)
+        modality = ad.read_h5ad(data_folder() / name)
         columns = modality.obs[keys]
     counts = sp.csr_matrix(modality.X, dtype=np.float32)
     labelled = columns[spec.labels_key].notna().to_numpy()
@@ -174,7 +204,7 @@ def _task(spec: Spec, fold: str, reference: Any, query: Any) -> Task:
         query = query[query.obs[spec.labels_key].isin(set(reference.obs[spec.labels_key])).to_numpy()].copy()
         truth = query.obs[spec.labels_key].to_numpy().astype(str)
         query.obs = query.obs.drop(columns=spec.labels_key)
-        return Task(spec, fold, reference, query, truth, data_folder() / "genesets" / spec.gene_sets)
+        return Task(spec, fold, reference, query, truth)
     genes = reference.var_names.intersection(query.var_names, sort=False)
     if spec.n_genes:
         genes = panel(reference[:, genes], spec.n_genes)
@@ -182,7 +212,7 @@ def _task(spec: Spec, fold: str, reference: Any, query: Any) -> Task:
     query = query[query.obs[spec.labels_key].isin(set(reference.obs[spec.labels_key]))].copy()
     truth = query.obs.pop(spec.labels_key).to_numpy().astype(str)
     reference.obs = reference.obs.astype("category")
-    return Task(spec, fold, reference, query, truth, data_folder() / "genesets" / spec.gene_sets)
+    return Task(spec, fold, reference, query, truth)
 
 
 def panel(reference: ad.AnnData, n_genes: int) -> pd.Index:

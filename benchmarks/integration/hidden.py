@@ -113,10 +113,16 @@ def rows_of(name: str, whole: ad.AnnData, method: str, share: float, seed: int) 
 
 
 def summary(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the parts by share of hidden labels and latent space: the mean over seeds of each set, and their mean over sets."""
+    """Return the parts by share of hidden labels and latent space: the mean over seeds of each set, and their mean over sets.
+
+    A latent space that lacks a set which another one has, of that share, has no mean.
+    """
     parts = rows.rename(columns=PARTS).astype(dict.fromkeys(PARTS.values(), float))
     by_set = parts.groupby(["hidden", "latent", "set"])[list(PARTS.values())].mean()
-    means = by_set.groupby(["hidden", "latent"]).mean().assign(set="mean over sets").set_index("set", append=True)
+    of_space = by_set.groupby(["hidden", "latent"])
+    n_sets = of_space.size()
+    complete = n_sets == n_sets.groupby("hidden").transform("max")
+    means = of_space.mean().where(complete).assign(set="mean over sets").set_index("set", append=True)
     return pd.concat([by_set, means]).unstack("set").round(3)
 
 

@@ -5,13 +5,12 @@
 Reference and query of a joint annotation task are trained on together. plkd is given the labels of the reference and none of
 the query's, ``plkd-fifth`` those of a fifth of the reference's cells of each label, ``plkd-no-labels`` none; totalVI and
 MultiVI use no labels. Scores are computed on the query's cells alone. Each method trains to its own early
-stop, capped at ``--minutes``; a method that is capped counts as that long.
+stop, capped at ``--minutes``; a method that is capped counts as that long. Rows are added to the CSV; what it has already is run again.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
 import logging
 from collections.abc import Callable
 from functools import partial
@@ -23,9 +22,10 @@ import numpy as np
 import pandas as pd
 import scvi
 
+from benchmarks.annotation.check import check_tasks
 from benchmarks.annotation.joint_peers import fit_multivi, fit_totalvi, joined
 from benchmarks.annotation.peers import UNLABELLED
-from benchmarks.annotation.tasks import Task, folds, read_specs
+from benchmarks.annotation.tasks import Task, folds, named, read_specs
 from benchmarks.integration.hidden import hide
 from benchmarks.integration.latents import score_latents
 from benchmarks.quiet import quiet
@@ -113,6 +113,13 @@ def run(task: Task, seed: int, minutes: float, methods: list[str]) -> list[dict[
     ]
 
 
+def add(out: Path, rows: pd.DataFrame) -> None:
+    """Add rows to a file, whose columns may differ: a query of one batch has no batch part."""
+    if out.exists():
+        rows = pd.concat([pd.read_csv(out), rows])
+    rows.to_csv(out, index=False)
+
+
 def main() -> None:
     """Parse the command line and run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -122,20 +129,15 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--out", type=Path, default=Path("integration.csv"))
     args = parser.parse_args()
+    specs = named(parser, [spec for spec in read_specs() if spec.modalities], args.tasks)
     quiet(logger)
-    for spec in read_specs():
-        if spec.name not in args.tasks or not spec.modalities:
-            continue
+    check_tasks(specs)
+    for spec in specs:
         for task in folds(spec):
             for seed in args.seeds:
-                rows = run(task, seed, args.minutes, args.methods)
-                new = not args.out.exists()
-                with args.out.open("a", newline="") as file:
-                    writer = csv.DictWriter(file, list(rows[0]), restval="", extrasaction="ignore")
-                    if new:
-                        writer.writeheader()
-                    writer.writerows(rows)
-                print(pd.DataFrame(rows).to_string())
+                rows = pd.DataFrame(run(task, seed, args.minutes, args.methods))
+                add(args.out, rows)
+                print(rows.to_string())
 
 
 if __name__ == "__main__":

@@ -98,6 +98,15 @@ def test_a_level_is_compared_over_the_seeds_that_both_have(tmp_path, monkeypatch
     assert frame.loc[0, "seeds"] == 1
 
 
+def test_a_level_that_shares_no_seed_in_a_fold_has_no_line(tmp_path, monkeypatch):
+    out = tmp_path / "rows.csv"
+    monkeypatch.setattr(ablation, "specs", lambda: [Spec(name="one", split="random", files=("f",))])
+    rows = [run_of(out, method, "f", 0, 1) for method in ("defaults", "level")]
+    rows += [run_of(out, "defaults", "g", 0, 1), run_of(out, "level", "g", 1, 0)]
+    pd.DataFrame(rows).to_csv(out, index=False)
+    assert ablation.compared(out, LEVELS, 20).empty
+
+
 def test_a_level_that_lacks_a_fold_has_no_line(tmp_path, monkeypatch):
     out = tmp_path / "rows.csv"
     monkeypatch.setattr(ablation, "specs", lambda: [Spec(name="one", split="random", files=("f",))])

@@ -11,6 +11,7 @@ import pytest
 import scipy.sparse as sp
 from benchmarks.annotation.peers import UNLABELLED
 from benchmarks.integration import hidden
+from benchmarks.integration import run as joint
 from benchmarks.integration.latents import BASELINE
 
 PARTS = ["Batch correction", "Bio conservation", "Total"]
@@ -101,3 +102,25 @@ def test_without_labels_plkd_is_given_no_column_and_scanvi_is_left_out(monkeypat
     cells.obs["label"] = ["a", *[UNLABELLED] * 4]
     hidden.plkd(cells, 0)
     assert asked == [None, "label"]
+
+
+def test_a_latent_space_that_lacks_a_set_has_no_mean():
+    rows = [("s1", "A", 0.9), ("s2", "A", 0.1), ("s1", "B", 0.9)]
+    frame = pd.DataFrame(
+        [
+            {"set": s, "hidden": 0.8, "seed": 0, "latent": latent, **dict.fromkeys(PARTS, score)}
+            for s, latent, score in rows
+        ]
+    )
+    means = hidden.summary(frame).xs("mean over sets", axis=1, level="set").loc[0.8]
+    assert (means.loc["A"] == 0.5).all()
+    assert means.loc["B"].isna().all()
+
+
+def test_rows_of_other_columns_stay_under_their_own(tmp_path):
+    out = tmp_path / "integration.csv"
+    joint.add(out, pd.DataFrame([{"task": "two batches", "Batch correction": 0.7, "Total": 0.8}]))
+    joint.add(out, pd.DataFrame([{"task": "one batch", "Total": 0.9}]))
+    found = pd.read_csv(out).set_index("task")
+    assert found["Total"].tolist() == [0.8, 0.9]
+    assert found["Batch correction"].isna().tolist() == [False, True]

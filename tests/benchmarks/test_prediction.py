@@ -71,7 +71,7 @@ def test_batches_are_kept_with_the_cells(answers, tmp_path):
 def make_task(labels, tmp_path):
     reference = AnnData(np.arange(len(labels) * 2, dtype=np.float32).reshape(-1, 2))
     reference.obs["cell_type"] = labels
-    return Task(Spec("own", "random", ()), "f", reference, reference[:0].copy(), np.array([]), tmp_path)
+    return Task(Spec("own", "random", ()), "f", reference, reference[:0].copy(), np.array([]))
 
 
 def test_thinned_reference_has_at_most_so_many_cells_of_each_label(tmp_path):
@@ -250,7 +250,7 @@ def test_a_split_that_there_is_not_is_refused():
 def test_memory_is_that_of_the_method_unless_it_says_its_own(tmp_path, monkeypatch):
     reference = AnnData(np.ones((4, 2), dtype=np.float32))
     reference.obs["cell_type"], reference.obs["batch"] = list("abab"), "x"
-    task = Task(Spec("own", "random", ()), "f", reference, reference.copy(), np.array(list("abab")), tmp_path)
+    task = Task(Spec("own", "random", ()), "f", reference, reference.copy(), np.array(list("abab")))
     monkeypatch.setattr(run, "folds", lambda spec: iter([task]))
 
     def greedy(task, seed):
@@ -278,7 +278,7 @@ def test_a_reference_of_too_few_cells_is_asked_and_not_adapted(make_adata, tmp_p
     )
     query = adata[60:].copy()
     truth = query.obs.pop("cell_type").to_numpy().astype(str)
-    task = Task(Spec("own", "random", ()), "f", adata[kept].copy(), query, truth, tmp_path)
+    task = Task(Spec("own", "random", ()), "f", adata[kept].copy(), query, truth)
     few_epochs = presets.default.replace(teacher_training={"max_epochs": 1}, student_training={"max_epochs": 1})
     found = ours.answers(task, 0, "plkd", adapted=True, preset=few_epochs)
     assert set(found) == {"plkd", "plkd-teacher"}
@@ -310,7 +310,7 @@ def test_cells_of_a_mudata_without_a_label_take_no_part(tmp_path, monkeypatch, m
 def test_a_fit_that_gives_no_answer_of_a_name_is_not_made_again(tmp_path, monkeypatch):
     reference = AnnData(np.ones((4, 2), dtype=np.float32))
     reference.obs["cell_type"], reference.obs["batch"] = list("abab"), "x"
-    task = Task(Spec("own", "random", ()), "f", reference, reference.copy(), np.array(list("abab")), tmp_path)
+    task = Task(Spec("own", "random", ()), "f", reference, reference.copy(), np.array(list("abab")))
     monkeypatch.setattr(run, "folds", lambda spec: iter([task]))
     asked = []
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
 from benchmarks.annotation import table
+from benchmarks.annotation.bootstrap import paired_differences
 from benchmarks.annotation.prediction import Cells, Prediction, cells_path
 from benchmarks.annotation.run import append
 from sklearn.metrics import f1_score, recall_score
@@ -83,6 +86,30 @@ def test_a_method_without_some_folds_has_no_score_of_the_task(tmp_path, monkeypa
     assert found["method"].unique().tolist() == ["all"]
     assert found["macro_f1"].tolist() == [0.5, 0.5]
     assert set(pd.read_csv(tmp_path / "out_labels.csv")["method"]) == {"all"}
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (("--versus", "plkt"), "--versus plkt: no such method in .*; there are one, two"),
+        (("--average", "t", "u"), "--average u: no such task in .*; there are t"),
+    ],
+)
+def test_names_that_are_not_there_are_refused(tmp_path, monkeypatch, capsys, option, message):
+    write(tmp_path / "r.csv", [("f", "one", 0, ["a"], ["a"]), ("f", "two", 0, ["a"], ["a"])])
+    monkeypatch.setattr("sys.argv", ["table", str(tmp_path / "r.csv"), "--out", str(tmp_path / "out"), *option])
+    with pytest.raises(SystemExit):
+        table.main()
+    assert re.search(message, capsys.readouterr().err)
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_methods_that_saw_other_cells_are_not_compared():
+    cells = {
+        ("t", "f", method, 0): cells_of(truth, truth) for method, truth in (("one", ["a", "b"]), ("two", ["b", "a"]))
+    }
+    with pytest.raises(ValueError, match="Rows of one fold are of different query cells"):
+        paired_differences(cells, "one", "macro_f1", [], n_boot=2)
 
 
 def test_a_row_that_is_there_twice_is_refused(tmp_path):
