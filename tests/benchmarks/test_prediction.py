@@ -182,9 +182,13 @@ def test_panels_are_the_tasks_of_one_modality_that_count():
 
 
 def test_laboratories_are_pairs_that_no_default_was_chosen_by():
-    pairs = [spec for spec in read_specs(TASK_FILE.with_name("laboratories.toml")) if spec.split == "across-files"]
-    assert len(pairs) == 4
+    tasks = [spec for name in ("laboratories", "conditions") for spec in read_specs(TASK_FILE.with_name(f"{name}.toml"))]
+    pairs = [spec for spec in tasks if spec.split == "across-files"]
+    assert (len(tasks), len(pairs)) == (9, 5)
     assert not {frozenset(spec.files) for spec in pairs} & {frozenset(spec.files) for spec in read_specs()}
+    # Of the cells of one file other batches, or labels, are asked for.
+    asked = {(spec.files, spec.labels_key, spec.held_batches) for spec in read_specs()}
+    assert not {(spec.files, spec.labels_key, spec.held_batches) for spec in tasks} & asked
 
 
 def test_a_panel_of_several_modalities_is_refused():
