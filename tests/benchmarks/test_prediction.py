@@ -182,7 +182,9 @@ def test_panels_are_the_tasks_of_one_modality_that_count():
 
 
 def test_laboratories_are_pairs_that_no_default_was_chosen_by():
-    tasks = [spec for name in ("laboratories", "conditions") for spec in read_specs(TASK_FILE.with_name(f"{name}.toml"))]
+    tasks = [
+        spec for name in ("laboratories", "conditions") for spec in read_specs(TASK_FILE.with_name(f"{name}.toml"))
+    ]
     pairs = [spec for spec in tasks if spec.split == "across-files"]
     assert (len(tasks), len(pairs)) == (9, 5)
     assert not {frozenset(spec.files) for spec in pairs} & {frozenset(spec.files) for spec in read_specs()}
