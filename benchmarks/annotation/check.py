@@ -52,7 +52,7 @@ def _check(spec: Spec, columns: pd.DataFrame) -> None:
     """Refuse labels and batches that no file has."""
     labels = columns[spec.labels_key].dropna().astype(str)
     renamed = labels.replace(spec.rename_labels)
-    held = columns[spec.held_key or spec.batch_key].astype(str)
+    held = columns[spec.held_key or spec.batch_key].dropna().astype(str)
     for field, values in (("rename_labels", labels), ("drop_labels", renamed), ("held_batches", held)):
         there = np.unique(values)
         if unknown := sorted(set(getattr(spec, field)) - set(there)):

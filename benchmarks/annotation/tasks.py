@@ -6,13 +6,12 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import os
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin, get_type_hints
 
 import anndata as ad
 import h5py
@@ -124,17 +123,17 @@ def read_specs(path: Path = TASK_FILE) -> list[Spec]:
 
 def _spec(path: Path, entry: dict[str, Any]) -> Spec:
     """Return a task of a file's entry, whose fields must be those of a task and of their types."""
-    fields = {f.name: f for f in dataclasses.fields(Spec)}
+    types = {name: get_origin(hint) or hint for name, hint in get_type_hints(Spec).items()}
     whose = f"Task {entry.get('name')!r} of {path}"
     if missing := [name for name in ("name", "split", "files") if not entry.get(name)]:
         raise ValueError(f"{whose} lacks {', '.join(missing)}.")
-    if unknown := sorted(set(entry) - set(fields)):
-        raise ValueError(f"{whose} has unknown fields: {', '.join(unknown)}; known are {', '.join(fields)}.")
+    if unknown := sorted(set(entry) - set(types)):
+        raise ValueError(f"{whose} has unknown fields: {', '.join(unknown)}; known are {', '.join(types)}.")
     for name, value in entry.items():
-        told = str(fields[name].type).split("[")[0]
-        expected = {"str": str, "tuple": list, "dict": dict, "bool": bool, "float": (float, int), "int": int}[told]
-        if not isinstance(value, expected) or isinstance(value, bool) and told != "bool":
-            raise ValueError(f"{whose}: {name} is {value!r}; expected {'list' if told == 'tuple' else told}.")
+        expected = list if types[name] is tuple else types[name]
+        fits = isinstance(value, (float, int) if expected is float else expected)
+        if not fits or isinstance(value, bool) and expected is not bool:
+            raise ValueError(f"{whose}: {name} is {value!r}; expected {expected.__name__}.")
     return Spec(**{name: tuple(value) if isinstance(value, list) else value for name, value in entry.items()})
 
 

@@ -110,4 +110,4 @@ def test_simulated_cells_need_no_data_folder(monkeypatch):
     (task,) = folds(specs[0])
     assert task.query.n_obs == len(task.truth)
     with pytest.raises(KeyError, match="PLKD_DATA is not set"):
-        task.gene_sets  # noqa: B018
+        str(task.gene_sets)

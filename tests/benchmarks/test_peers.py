@@ -8,9 +8,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from benchmarks.annotation import joint_peers
+from benchmarks.annotation import joint_peers, peers
 from benchmarks.annotation.peers import trained
-from benchmarks.annotation.tasks import Spec, folds
+from benchmarks.annotation.tasks import Spec, Task, folds
 
 MODALITIES = {"rna_layer": "rna", "protein_layer": "protein"}
 
@@ -39,6 +39,36 @@ def test_mini_batches_leave_no_single_cell():
     batch_size, kwargs = trained(Model, max_epochs=3).told
     assert batch_size == 127
     assert kwargs["max_epochs"] == 3
+
+
+def test_neighbours_are_asked_where_there_are_fewer_than_fifteen(make_adata):
+    adata = make_adata(90)
+    query = adata[6:].copy()
+    truth = query.obs.pop("cell_type").to_numpy().astype(str)
+    task = Task(Spec("own", "random", ()), "f", adata[:6].copy(), query, truth)
+    found = peers.neighbours_on_components(task, 0)["kNN-pca50"]
+    # All six are the neighbours of each cell.
+    shares = adata.obs["cell_type"].iloc[:6].value_counts(normalize=True)[found.probabilities.columns]
+    np.testing.assert_allclose(found.probabilities.to_numpy(), np.tile(shares, (84, 1)))
+
+
+def test_celltypist_is_given_the_seed(make_adata, monkeypatch):
+    adata = make_adata(30)
+    asked = []
+
+    def job(command, **kwargs):
+        asked.append(command)
+        np.savez(
+            command[5], names=["b", "a"], probabilities=np.tile([0.2, 0.8], (30, 1)), seconds=[1.0, 2.0], peak_mib=3.0
+        )
+
+    monkeypatch.setenv("CELLTYPIST_PYTHON", "own-python")
+    monkeypatch.setattr(peers.subprocess, "run", job)
+    task = Task(Spec("own", "random", ()), "f", adata, adata.copy(), adata.obs["cell_type"].to_numpy())
+    found = peers.celltypist(task, 7)["CellTypist"]
+    assert asked[0][:3] == ["own-python", "-m", "benchmarks.annotation.celltypist_job"]
+    assert asked[0][6:] == ["cell_type", "7"]
+    assert set(found.labels) == {"a"}
 
 
 def test_other_errors_are_not_hidden():

@@ -68,14 +68,14 @@ def test_batches_are_kept_with_the_cells(answers, tmp_path):
     assert Cells.load(tmp_path / "cells.npz").scores(PARENTS) == pytest.approx(cells.scores(PARENTS), nan_ok=True)
 
 
-def make_task(labels, tmp_path):
+def make_task(labels):
     reference = AnnData(np.arange(len(labels) * 2, dtype=np.float32).reshape(-1, 2))
     reference.obs["cell_type"] = labels
     return Task(Spec("own", "random", ()), "f", reference, reference[:0].copy(), np.array([]))
 
 
-def test_thinned_reference_has_at_most_so_many_cells_of_each_label(tmp_path):
-    task = make_task(np.repeat(["a", "b", "c"], [10, 2, 5]), tmp_path)
+def test_thinned_reference_has_at_most_so_many_cells_of_each_label():
+    task = make_task(np.repeat(["a", "b", "c"], [10, 2, 5]))
     found = thinned(task, 3, 0)
     assert dict(zip(*np.unique(found.labels, return_counts=True), strict=True)) == {"a": 3, "b": 2, "c": 3}
     assert set(found.reference.obs_names) < set(task.reference.obs_names)
